@@ -1,0 +1,154 @@
+"""The model card of a trained NGAN: data, run, figures, pictures, limits; front matter that the Hub reads."""
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import EvalResult, ModelCardData
+
+from ngan.checkpoint import Counters
+from ngan.config import TrainConfig
+from ngan.evaluation import format_table
+from ngan.model import NGAN
+
+_TEXT = """# {title}
+
+Fills damaged or missing parts of a face, with a mask or finding the damage itself. A nested GAN after Li et al., [Face
+Inpainting via Nested Generative Adversarial Networks](https://doi.org/10.1109/ACCESS.2019.2949614), IEEE Access 2019: a
+code generator and its discriminator nested inside an image generator with a global and a local discriminator.
+
+![corrupted, code image, location, filled, truth](samples.png)
+
+```python
+from ngan import Inpainter
+
+Inpainter("{name}")("face.png", "mask.png").save("filled.png")
+```
+
+`config.json` and `model.safetensors` hold both generators ({parameters:.2f} M parameters, {dtype}); `discriminators/`
+the three critics and their joint head, to train on from.
+
+## Data
+
+{data}
+
+## Training
+
+{images:,} images of {size}x{size} pixels seen in {steps:,} updates, {hours:.2f} hours on {machine}.
+
+    accelerate launch train_accelerate.py {command}
+
+The full configuration is in `train_config.json`. Code image and final image are trained with a hole-weighted
+{distance}; the critics join after {generator_only:,} updates.
+
+## Figures
+
+{figures}
+
+## Limits and bias
+
+- Made for upright, roughly aligned faces, the eyes a little above the middle of a square picture, at {size}x{size}
+  pixels; larger pictures are filled at that size and enlarged.
+- What is filled in is a guess. It is never evidence of what a person looks like, and must not be used to identify
+  anybody.
+- The faces it learned from are not a fair sample of people: skin tones, ages, hair and glasses that are rare there are
+  filled worse, and drawn towards what is common there.
+- Large holes come out softer than their surroundings; glasses, hands, hats and text are often lost.
+"""
+_NO_NOTE = "Trained on `{dataset}`; its own card states its terms, which hold for these weights too."
+
+
+def write_card(
+    folder: Path,
+    model: NGAN,
+    config: TrainConfig,
+    counters: Counters,
+    result: dict[str, Any] | None,
+) -> None:
+    """Write README.md and train_config.json into a model's folder.
+
+    Args:
+        folder: where `save_pretrained` wrote, named as the model is.
+        model: the generators.
+        config: of the run; local paths in it are cut to their last part.
+        counters: how far the run had come.
+        result: what `ngan.evaluation.evaluate` returned, or None.
+    """
+    public = {name: _public(value) for name, value in json.loads(config.to_json()).items()}
+    (folder / "train_config.json").write_text(json.dumps(public, indent=2) + "\n")
+    name = config.push_to_hub or folder.resolve().name
+    defaults = json.loads(TrainConfig().to_json())
+    ignored = ("output_dir", "resume_from_checkpoint", "data_note", "push_to_hub")
+    command = " ".join(f"--{k} {v}" for k, v in public.items() if v != defaults[k] and k not in ignored)
+    text = _TEXT.format(
+        title=f"NGAN face inpainting, {config.image_size}x{config.image_size}",
+        name=name,
+        parameters=sum(p.numel() for p in model.parameters()) / 1e6,
+        dtype="float16" if config.half_precision_export else "float32",
+        data=config.data_note or _NO_NOTE.format(dataset=public["dataset"]),
+        images=counters.images_seen,
+        size=config.image_size,
+        steps=counters.step,
+        hours=counters.minutes / 60,
+        machine=_machine(),
+        command=command + " --output_dir runs/x",
+        distance=config.distance.upper(),
+        generator_only=config.generator_only_steps,
+        figures=_figures(result, public),
+    )
+    data = ModelCardData(
+        library_name="ngan",
+        license="other",
+        license_name="non-commercial-research",
+        pipeline_tag="image-to-image",
+        tags=["inpainting", "face-inpainting", "gan", "ngan"],
+        metrics=["psnr", "ssim"],
+        model_name=name,
+        eval_results=_eval_results(result, public["dataset"], config.validation_split),
+    )
+    (folder / "README.md").write_text(f"---\n{data.to_yaml()}\n---\n\n{text}")
+
+
+def _figures(result: dict[str, Any] | None, public: dict[str, Any]) -> str:
+    if result is None:
+        return "Not measured: the run had no validation split."
+    size = result["image_size"]
+    return (
+        f"{result['n']:,} faces of the split `{public['validation_split']}` at {size}x{size}; composite against truth, "
+        "rounded to 8 bits; means over images; the same seeded holes for every method. Hole: the hole's pixels only; "
+        f"border: {result['border_width']} pixels to each side of its border. IoU: of the damage found without a mask."
+        f"\n\n{format_table(result)}"
+    )
+
+
+def _eval_results(result: dict[str, Any] | None, dataset: str, split: str) -> list[EvalResult]:
+    results = []
+    for kind, entry in (result or {"masks": {}})["masks"].items():
+        for metric in ("psnr", "ssim"):
+            results.append(
+                EvalResult(
+                    task_type="image-to-image",
+                    task_name="Face inpainting",
+                    dataset_type=dataset,
+                    dataset_name=f"{dataset}, {kind} holes",
+                    dataset_split=split,
+                    metric_type=metric,
+                    metric_name=f"{metric.upper()}, {kind} hole",
+                    metric_value=round(entry["ngan"][metric], 4),
+                )
+            )
+    return results
+
+
+def _machine() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{os.cpu_count()} cores of a {platform.machine()} processor"
+
+
+def _public(value: Any) -> Any:
+    """Cut a local path to its last part: a card says nothing of the machine it was made on."""
+    return Path(value).name if isinstance(value, str) and os.sep in value and Path(value).exists() else value

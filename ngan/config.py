@@ -1,0 +1,226 @@
+"""`TrainConfig`, the one description of a training run: a frozen dataclass, a JSON file and `--field value`."""
+
+import argparse
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ngan.losses import DISTANCES
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    # Paper: MSE, binary cross-entropy, no EMA is named; the weight of the adversarial terms is unknown, GLCIC's 4e-4
+    # stands in.
+    "paper": {
+        "distance": "mse",
+        "hole_weight": 0.0,
+        "lambda_coding": 1.0,
+        "lambda_reconstruction": 1.0,
+        "lambda_code_adversarial": 4e-4,
+        "lambda_image_adversarial": 4e-4,
+        "lambda_feature_matching": 0.0,
+        "r1_gamma": 0.0,
+        "ema_half_life": 0.0,
+    },
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything a run needs to be told; immutable, checked when made.
+
+    Raises:
+        ValueError: a value that no run can use, with its name and the rule.
+    """
+
+    dataset: str = ""  # Hub id, folder of pictures, parquet or `save_to_disk` folder
+    output_dir: str = ""  # where checkpoints, samples, metrics and the model go
+    split: str = "train"  # split to train on
+    validation_split: str = "validation"  # split of the samples and the final table; "" = none
+    image_column: str = ""  # column of the pictures; "" = the only image column
+    streaming: bool = False  # read the set as a stream, without a copy of it on disk
+    in_memory: bool = True  # decode every picture once, into memory (image_size^2 * 3 bytes each)
+    num_workers: int = 0  # loader processes, when the pictures are not in memory
+    recipe: str = "default"  # "default" or "paper": sets the losses below, unless they are given too
+    # networks
+    image_size: int = 128  # side of the training pictures, in pixels
+    code_width: int = 32  # channels of the code generator at its finest grid
+    image_width: int = 40  # channels of the image generator at its finest grid
+    patch: int = 2  # side of a patch, in pixels
+    blocks: int = 8  # residual blocks of the image generator
+    attention_every: int = 4  # blocks between self-attentions; 0 = none
+    discriminator_width: int = 32  # channels of each critic's first convolution
+    embedding: int = 256  # values that each branch hands to the joint head
+    local_size: int = 0  # side of the local discriminator's window, in pixels; 0 = half the image
+    init_from: str = ""  # NGAN folder or Hub id to start from; its networks must be those above
+    init_discriminators_from: str = ""  # the same for the critics
+    # damage
+    masks: str = "mixed"  # kind of hole, as in ngan.masks
+    find_share: float = 0.25  # share of the batches whose mask is hidden from the networks, in [0, 1]
+    # losses
+    distance: str = "l1"  # of the reconstructions: "l1" or "mse"
+    hole_weight: float = (
+        6.0  # of the hole against the known pixels in a reconstruction; 0 = plain mean over all pixels
+    )
+    lambda_coding: float = 0.5  # reconstruction of the code image
+    lambda_reconstruction: float = 1.0  # reconstruction of the final image
+    lambda_location: float = 0.3  # location map
+    lambda_code_adversarial: float = 0.01  # fooling the code discriminator
+    lambda_image_adversarial: float = 0.03  # fooling the joint head
+    lambda_feature_matching: float = 0.3  # features of the three critics
+    r1_gamma: float = 0.2  # gradient penalty on real images; 0 = none
+    r1_every: int = 16  # steps between penalties, each weighted by this number
+    # schedule
+    batch_size: int = 16  # images a process and step, before accumulation
+    gradient_accumulation_steps: int = 1  # batches an update
+    max_train_steps: int = 100_000  # updates in all
+    max_train_minutes: float = (
+        0.0  # of this launch, after which it finishes the step, saves, evaluates and ends; 0 = no limit
+    )
+    generator_only_steps: int = 0  # first phase: reconstruction only
+    discriminator_only_steps: int = 0  # second phase: critics only; then all five networks
+    learning_rate: float = 4e-4  # of both generators (Adam)
+    discriminator_learning_rate: float = 2e-4  # of all three critics (Adam)
+    beta1: float = 0.9  # of the generators' Adam
+    discriminator_beta1: float = 0.5  # of the critics' Adam
+    warmup_steps: int = 200  # updates over which both learning rates rise from 0
+    schedule: str = (
+        "cosine"  # "cosine" falls to 0 over max_train_steps, "minutes" over max_train_minutes, "constant" stays
+    )
+    ema_half_life: float = 10.0  # of the generators' average, in thousand images; 0 = no average
+    # run
+    seed: int = 0  # of everything random
+    mixed_precision: str = "bf16"  # "bf16" or "no"; losses, R1 and EMA are always float32
+    resume_from_checkpoint: str = ""  # "latest" or a checkpoint folder; "" = start anew
+    checkpoint_every: int = 1000  # updates
+    checkpoints_keep: int = 2  # newest ones that stay
+    log_every: int = 50  # updates
+    sample_every: int = 1000  # updates between picture grids; 0 = none
+    sample_faces: int = 8  # rows of the picture grid
+    evaluate_limit: int = 0  # validation faces of the final table; 0 = all
+    report_to: str = "tensorboard"  # tracker: tensorboard, wandb, trackio or none
+    half_precision_export: bool = False  # write the final weights as float16
+    push_to_hub: str = ""  # Hub id to push the result to; "" = do not
+    data_note: str = ""  # what the card says of the data and its terms, Markdown
+
+    def __post_init__(self) -> None:
+        for name in (
+            "batch_size",
+            "gradient_accumulation_steps",
+            "max_train_steps",
+            "r1_every",
+            "log_every",
+            "checkpoint_every",
+            "checkpoints_keep",
+        ):
+            self._check(name, getattr(self, name) >= 1, "at least 1")
+        for field in dataclasses.fields(self):
+            if field.name.startswith(
+                (
+                    "lambda_",
+                    "generator_only",
+                    "discriminator_only",
+                    "warmup",
+                    "max_train_minutes",
+                    "sample_",
+                    "ema_",
+                    "r1_g",
+                )
+            ):
+                self._check(field.name, getattr(self, field.name) >= 0, "at least 0")
+        for name in ("hole_weight", "local_size", "num_workers", "evaluate_limit", "seed"):
+            self._check(name, getattr(self, name) >= 0, "at least 0")
+        for name in ("learning_rate", "discriminator_learning_rate"):
+            self._check(name, 0 < getattr(self, name) < 1, "between 0 and 1")
+        for name in ("beta1", "discriminator_beta1"):
+            self._check(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
+        self._check(
+            "image_size",
+            self.image_size >= 16 and self.image_size % (4 * self.patch) == 0,
+            f"a multiple of 4 x patch = {4 * self.patch}, from 16",
+        )
+        self._check("local_size", self.local_size <= self.image_size, f"at most image_size = {self.image_size}")
+        self._check("find_share", 0 <= self.find_share <= 1, "in [0, 1]")
+        choices = {
+            "recipe": tuple(RECIPES),
+            "distance": DISTANCES,
+            "masks": ("center", "box", "freeform", "wide", "mixed"),
+            "schedule": ("cosine", "minutes", "constant"),
+            "mixed_precision": ("bf16", "no"),
+            "report_to": ("tensorboard", "wandb", "trackio", "none"),
+        }
+        for name, allowed in choices.items():
+            self._check(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
+        if self.schedule == "minutes":
+            self._check("max_train_minutes", self.max_train_minutes > 0, "above 0 for schedule=minutes")
+
+    def _check(self, name: str, holds: bool, rule: str) -> None:
+        if not holds:
+            raise ValueError(f"{name}={getattr(self, name)!r}: must be {rule}")
+
+    @property
+    def window(self) -> int:
+        """Side of the local discriminator's window, in pixels."""
+        return self.local_size or self.image_size // 2
+
+    def to_json(self) -> str:
+        """Return the JSON text that `--config` reads."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def parse_config(arguments: list[str] | None = None) -> tuple[TrainConfig, bool]:
+    """Read a command line: `--config FILE`, then `--field value` over it, over the recipe's values, over the defaults.
+
+    Args:
+        arguments: words of the command line; None = those of this process.
+
+    Returns:
+        The configuration, and whether `--dry-run` was given.
+
+    Raises:
+        ValueError: an unknown or impossible value, or a configuration file that is not one.
+        SystemExit: an unknown option, as argparse does.
+    """
+    parser = argparse.ArgumentParser(description="Train NGAN: face inpainting by a nested GAN.", allow_abbrev=False)
+    parser.add_argument("--config", help="JSON file of the fields below")
+    parser.add_argument("--dry-run", action="store_true", help="check and print the configuration, then stop")
+    fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
+    for name, field in fields.items():
+        kind = _parse_bool if field.type is bool else field.type
+        parser.add_argument(
+            f"--{name}", type=kind, default=None, metavar=field.type.__name__, help=f"default: {field.default!r}"
+        )
+    given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
+    path, dry_run = given.pop("config", None), given.pop("dry_run")
+    values = {**(_read_config(Path(path), fields) if path else {}), **given}
+    recipe = values.get("recipe", "default")
+    return TrainConfig(**{**RECIPES.get(recipe, {}), **values}), dry_run
+
+
+def _read_config(path: Path, fields: dict[str, dataclasses.Field]) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"--config {path}: cannot be read ({error.strerror})") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--config {path}: not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"--config {path}: holds {type(values).__name__}, must be an object of fields")
+    unknown = sorted(values.keys() - fields.keys())
+    if unknown:
+        raise ValueError(f"--config {path}: unknown field {', '.join(unknown)}")
+    for name, value in values.items():
+        kind = fields[name].type
+        if kind is float and type(value) is int:
+            values[name] = float(value)
+        elif type(value) is not kind:
+            raise ValueError(f"--config {path}: {name}={value!r} must be of type {kind.__name__}")
+    return values
+
+
+def _parse_bool(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"

@@ -1,0 +1,368 @@
+"""Face sets from the Hugging Face Hub, a data set folder or a folder of pictures, as tensors.
+
+Whatever a set looks like, its pictures come out the same: turned as EXIF says, in RGB, cut to the centre square and
+resized, uint8 (3, S, S). `datasets` only reads the bytes and `ngan.decoding` decodes them, so that one broken picture
+is skipped, counted and named instead of ending the training. No other module imports `datasets`.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from datasets.distributed import split_dataset_by_node
+from PIL import Image
+from tqdm.auto import tqdm
+
+from ngan.decoding import decode_square, picture_name
+
+logger = logging.getLogger("ngan")
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+_TABLES = (".parquet", ".arrow", ".tar")
+_SHARDS = 16  # of a local set when streamed, so that loader workers and processes can share it
+_CHUNK = 256  # pictures read ahead of the decoding threads
+
+
+def load_faces(
+    source: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    image_size: int = 128,
+    column: str | None = None,
+    limit: int | None = None,
+    in_memory: bool = False,
+    progress: bool = True,
+) -> "FaceSet":
+    """Open a set of faces.
+
+    Args:
+        source: id of a data set on the Hub, a folder of parquet files, a folder written by `save_to_disk`, or a folder
+            of pictures. Such a folder's subfolders train, validation and test are its splits; without them all its
+            pictures, at any depth, are the split "train".
+        split: name of the split.
+        image_size: side of the square pictures to return, in pixels.
+        column: the column of the pictures; None = the only one that holds pictures.
+        limit: rows to take from the beginning of the split; None = all.
+        in_memory: decode everything now: 3 x image_size^2 bytes a picture.
+        progress: show a bar while decoding into memory.
+
+    Raises:
+        FileNotFoundError: `source` is a path to nothing.
+        ValueError: no such data set, split or column, no usable picture, or an argument out of its range.
+    """
+    _require("image_size", image_size, 8)
+    if limit is not None:
+        _require("limit", limit, 1)
+    rows, column = _raw_rows(source, split, column, streaming=False)
+    if limit is not None:
+        rows = rows.select(range(min(limit, len(rows))))
+    return FaceSet(rows, column, image_size, f"{source}, split {split}", in_memory=in_memory, progress=progress)
+
+
+class FaceSet(torch.utils.data.Dataset):
+    """A map-style set of pictures, uint8 (3, S, S) each. Made by `load_faces`.
+
+    In memory, broken pictures are left out. Otherwise the length is known before anything is decoded, so the next
+    usable picture, round the end, takes a broken one's place: the same one each time.
+
+    Attributes:
+        images: all pictures, uint8 (N, 3, S, S), if in memory, else None.
+        skipped: reason by row number, of the broken pictures met so far; a loader's worker counts for itself.
+    """
+
+    def __init__(
+        self,
+        rows: datasets.Dataset,
+        column: str,
+        image_size: int,
+        name: str,
+        *,
+        in_memory: bool = False,
+        progress: bool = True,
+    ) -> None:
+        self.image_size = image_size
+        self.name = name
+        self.skipped: dict[int, str] = {}
+        self.images: torch.Tensor | None = None
+        self._rows = rows
+        self._column = column
+        if in_memory:
+            self.images = self._decode_all(progress)
+            if not len(self.images):
+                raise self._unusable()
+        else:
+            self._usable_from(0)
+
+    def __len__(self) -> int:
+        return len(self._rows) if self.images is None else len(self.images)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """Return picture `index` as uint8 (3, S, S)."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"picture {index} of {len(self)} in {self.name}")
+        if self.images is not None:
+            return self.images[index]
+        return self._usable_from(index % len(self))
+
+    def _usable_from(self, start: int) -> torch.Tensor:
+        total = len(self._rows)
+        for index in (i % total for i in range(start, start + total)):
+            if index in self.skipped:
+                continue
+            raw = self._rows[index][self._column]
+            picture = decode_square(raw, self.image_size)
+            if isinstance(picture, torch.Tensor):
+                return picture
+            self._skip(index, raw, picture)
+        raise self._unusable()
+
+    def _decode_all(self, progress: bool) -> torch.Tensor:
+        total, size = len(self._rows), self.image_size
+        images = torch.empty(total, 3, size, size, dtype=torch.uint8)
+        kept = 0
+        with (
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            tqdm(total=total, desc=f"decoding {self.name}", unit="img", disable=not progress) as bar,
+        ):
+            for start in range(0, total, _CHUNK):
+                raws = self._rows[start : start + _CHUNK][self._column]
+                for i, picture in enumerate(pool.map(decode_square, raws, [size] * len(raws))):
+                    if isinstance(picture, torch.Tensor):
+                        images[kept] = picture
+                        kept += 1
+                    else:
+                        self._skip(start + i, raws[i], picture)
+                bar.update(len(raws))
+        return images[:kept]
+
+    def _skip(self, index: int, raw: Any, reason: str) -> None:
+        self.skipped[index] = reason
+        logger.warning("%s: skipped picture %d (%s): %s", self.name, index, picture_name(raw), reason)
+
+    def _unusable(self) -> ValueError:
+        first = next(iter(self.skipped.values()), "it is empty")
+        return ValueError(f"{self.name}: not one usable picture among {len(self._rows)} rows ({first})")
+
+
+def stream_faces(
+    source: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    image_size: int = 128,
+    column: str | None = None,
+    seed: int = 0,
+    shuffle_buffer: int = 1000,
+    rank: int = 0,
+    world_size: int = 1,
+) -> "StreamedFaces":
+    """Open a set of faces to be read while it comes in, from the same sources as `load_faces`.
+
+    Args:
+        source: as for `load_faces`.
+        split: name of the split.
+        image_size: side of the square pictures to return, in pixels.
+        column: the column of the pictures; None = the only one that holds pictures.
+        seed: of the shuffling; the same on all processes.
+        shuffle_buffer: pictures held back to draw the next one from; 0 = in order.
+        rank: number of this process.
+        world_size: how many processes share the set.
+
+    Raises:
+        FileNotFoundError: `source` is a path to nothing.
+        ValueError: no such data set, split or column, no usable picture, or an argument out of its range.
+    """
+    _require("image_size", image_size, 8)
+    _require("shuffle_buffer", shuffle_buffer, 0)
+    _require("world_size", world_size, 1)
+    _require("rank", rank, 0)
+    if rank >= world_size:
+        raise ValueError(f"rank={rank}: must be below world_size={world_size}")
+    rows, column = _raw_rows(source, split, column, streaming=True)
+    name = f"{source}, split {split}"
+    first_pass = iter(StreamedFaces(rows, column, image_size, name))
+    next(first_pass)  # refuses a set of broken pictures before any worker starts
+    first_pass.close()
+    if shuffle_buffer:
+        rows = rows.shuffle(seed=seed, buffer_size=shuffle_buffer)
+    return StreamedFaces(split_dataset_by_node(rows, rank, world_size), column, image_size, name)
+
+
+class StreamedFaces(torch.utils.data.IterableDataset):
+    """A set of pictures of unknown length, uint8 (3, S, S) each, one pass an iteration. Made by `stream_faces`.
+
+    Attributes:
+        skipped: reason by picture name, of the broken pictures met so far; a loader's worker counts for itself.
+    """
+
+    def __init__(self, rows: datasets.IterableDataset, column: str, image_size: int, name: str) -> None:
+        self.image_size = image_size
+        self.name = name
+        self.skipped: dict[str, str] = {}
+        self._rows = rows
+        self._column = column
+
+    def set_epoch(self, epoch: int) -> None:
+        """Shuffle the next pass in the order that belongs to `epoch`."""
+        self._rows.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """Yield the usable pictures of one pass.
+
+        Raises:
+            ValueError: the whole pass gave none. Not in a loader's worker, whose share may be empty by bad luck.
+        """
+        read = usable = 0
+        for row in self._rows:
+            read += 1
+            raw = row[self._column]
+            picture = decode_square(raw, self.image_size)
+            if isinstance(picture, torch.Tensor):
+                usable += 1
+                yield picture
+            elif (name := picture_name(raw)) not in self.skipped:
+                self.skipped[name] = picture
+                logger.warning("%s: skipped picture %s: %s", self.name, name, picture)
+        if not usable and torch.utils.data.get_worker_info() is None:
+            first = next(iter(self.skipped.values()), "it is empty")
+            raise ValueError(f"{self.name}: not one usable picture among {read} rows ({first})")
+
+
+def flip_horizontally(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Mirror each image of a batch (N, C, H, W) left to right with probability 1/2, drawn from `generator`."""
+    flips = torch.rand(len(images), generator=generator, device=generator.device) < 0.5
+    return torch.where(flips.to(images.device).view(-1, 1, 1, 1), images.flip(-1), images)
+
+
+def to_float(images: torch.Tensor) -> torch.Tensor:
+    """Return uint8 images as float32 in [-1, 1]: 0 -> -1, 255 -> 1."""
+    return images.float() / 127.5 - 1
+
+
+def to_uint8(images: torch.Tensor) -> torch.Tensor:
+    """Return float images in [-1, 1] as uint8, rounded to the nearest, clamped."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def _raw_rows(source: str | os.PathLike[str], split: str, column: str | None, streaming: bool) -> tuple[Any, str]:
+    """Return the undecoded rows of one split, only its picture column, and that column's name."""
+    splits = _open(source, streaming)
+    if split not in splits:
+        raise ValueError(f"{source} has no split {split!r}; it has: {', '.join(map(str, splits))}")
+    rows = splits[split]
+    if streaming and isinstance(rows, datasets.Dataset):
+        rows = rows.to_iterable_dataset(num_shards=max(1, min(_SHARDS, len(rows))))
+    features = rows.features
+    if features is None:
+        features = rows._resolve_features().features  # a stream without a description: from its first rows
+    column = _picture_column(features, column, source)
+    rows = rows.select_columns([column])
+    if isinstance(features[column], datasets.Image):
+        rows = rows.cast_column(column, datasets.Image(decode=False))
+    return rows, column
+
+
+def _open(source: str | os.PathLike[str], streaming: bool) -> dict[str, Any]:
+    """Return the splits of `source` by name, in whichever of the four forms it comes."""
+    path = Path(source).expanduser()
+    if path.is_file() and path.suffix != ".parquet":
+        raise ValueError(
+            f"{source} is a file; give a folder of pictures, a data set folder, a parquet file or a Hub id"
+        )
+    if not path.exists():
+        text = str(source)
+        if text.startswith((".", "~", os.sep)) or text.count("/") > 1 or (os.sep != "/" and os.sep in text):
+            raise FileNotFoundError(f"{source}: no such folder")
+        return _load_dataset(source, streaming, path=text)
+    if path.is_file():
+        return _load_dataset(source, streaming, path="parquet", data_files=str(path))
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        return _load_from_disk(path)
+    if any(file.suffix in _TABLES for file in path.rglob("*")):
+        return _load_dataset(source, streaming, path=str(path))
+    return _picture_folder(path)
+
+
+def _load_dataset(source: str | os.PathLike[str], streaming: bool, **arguments: Any) -> dict[str, Any]:
+    try:
+        return dict(datasets.load_dataset(**arguments, streaming=streaming))
+    except datasets.exceptions.DatasetNotFoundError as error:
+        raise ValueError(
+            f"{source!r}: no folder here and no data set on the Hub has this name, or it is private or gated; check "
+            f"its spelling, log in with `hf auth login` if it needs an account, or give a folder as ./{source}"
+        ) from error
+    except ConnectionError as error:
+        raise ValueError(
+            f"{source!r}: no folder here has this name, and the Hub cannot be reached ({error})"
+        ) from error
+    except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
+        raise ValueError(f"{source}: `datasets` cannot read it ({error.__cause__ or error})") from error
+
+
+def _load_from_disk(path: Path) -> dict[str, datasets.Dataset]:
+    try:
+        saved = datasets.load_from_disk(str(path))
+    except (OSError, ValueError, LookupError) as error:  # IndexError: it was saved without a row
+        raise ValueError(f"{path}: `datasets` cannot read it, or it is empty ({error})") from error
+    return dict(saved) if isinstance(saved, datasets.DatasetDict) else {str(saved.split or "train"): saved}
+
+
+def _picture_folder(path: Path) -> dict[str, datasets.Dataset]:
+    # Not `load_dataset("imagefolder")`: that one also takes "test" or "val" in a file's own name for a split.
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    found: dict[str, list[str]] = {}
+    for file in sorted(path.rglob("*")):
+        inside = file.relative_to(path).parts
+        if file.suffix.lower() in suffixes and not any(part.startswith(".") for part in inside) and file.is_file():
+            split = SPLIT_FOLDERS.get(inside[0].lower(), "") if len(inside) > 1 else ""
+            found.setdefault(split, []).append(str(file))
+    if not found:
+        raise ValueError(f"{path} holds no picture and no data set")
+    outside = found.pop("", [])
+    if not found:
+        found = {"train": outside}
+    elif outside:
+        logger.warning("%s: left out %d pictures outside its split folders (%s, ...)", path, len(outside), outside[0])
+    feature = datasets.Features({"image": datasets.Image()})
+    return {split: datasets.Dataset.from_dict({"image": files}, features=feature) for split, files in found.items()}
+
+
+def _picture_column(features: dict[str, Any], column: str | None, source: str | os.PathLike[str]) -> str:
+    layout = ", ".join(features)
+    if column is not None and column not in features:
+        raise ValueError(f"{source} has no column {column!r}; it has: {layout}")
+    pictures = [name for name, feature in features.items() if _holds_pictures(feature)]
+    if column is not None and column not in pictures:
+        raise ValueError(
+            f"{source}: column {column!r} holds no pictures; those that do: {', '.join(pictures) or 'none'}"
+        )
+    if not pictures:
+        raise ValueError(f"{source} has no column of pictures; its columns: {layout}")
+    if column is None and len(pictures) > 1:
+        raise ValueError(
+            f"{source} has several columns of pictures ({', '.join(pictures)}); name one of them as column"
+        )
+    return column or pictures[0]
+
+
+def _holds_pictures(feature: Any) -> bool:
+    """Say whether a column is an Image, or the struct of bytes and path that an Image is stored as."""
+    if isinstance(feature, datasets.Image):
+        return True
+    binary = getattr(feature.get("bytes"), "dtype", "") if isinstance(feature, dict) else ""
+    return binary in ("binary", "large_binary") and set(feature) <= {"bytes", "path"}
+
+
+def _require(name: str, value: Any, at_least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise ValueError(f"{name}={value!r}: must be an integer of at least {at_least}")

@@ -1,0 +1,98 @@
+"""The three discriminators of NGAN and the fully connected layer that joins two of them.
+
+Known of the paper: the code discriminator has 3 convolutional layers and 1 fully connected; the global one sees the
+whole image, the local one only the reconstructed area, and a fully connected layer joins them. Kernel sizes follow
+GLCIC (Iizuka et al. 2017): 5x5, stride 2. Each ends in average pooling to a fixed grid before its fully connected
+layer, so that a critic trained at one image size can be trained on at another.
+
+Every discriminator returns logits, and the features of its convolutions for feature matching.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ngan.layers import activate, initialise
+
+POOLED = 4  # cells a side that reach a fully connected layer
+
+
+@dataclass
+class Judgement:
+    """What a discriminator says of a batch.
+
+    Attributes:
+        logits: (N, 1), positive = real.
+        features: of each convolution, (N, C_i, H_i, W_i), shallow to deep.
+        embedding: (N, E), the flat vector before the last layer.
+    """
+
+    logits: torch.Tensor
+    features: list[torch.Tensor]
+    embedding: torch.Tensor
+
+
+class _Discriminator(nn.Module):
+    """A stack of 5x5 stride-2 convolutions, one fully connected layer to an embedding of `embedding` values, one logit
+    from it.
+
+    With `embedding` 0 the pooled features themselves are the embedding and the fully connected layer ends in the
+    logit.
+    """
+
+    def __init__(self, channels: list[int], embedding: int) -> None:
+        super().__init__()
+        sizes = zip([3, *channels[:-1]], channels, strict=True)
+        self.convs = nn.ModuleList(nn.Conv2d(c_in, c_out, 5, stride=2, padding=2) for c_in, c_out in sizes)
+        flat = channels[-1] * POOLED**2
+        self.embed = nn.Linear(flat, embedding) if embedding else None
+        self.classify = nn.Linear(embedding or flat, 1)
+        initialise(self)
+
+    def forward(self, image: torch.Tensor) -> Judgement:
+        """Judge images (N, 3, H, W), [-1, 1]."""
+        features = []
+        x = image
+        for conv in self.convs:
+            x = activate(conv(x))
+            features.append(x)
+        x = F.adaptive_avg_pool2d(x, POOLED).flatten(1)
+        if self.embed is not None:
+            x = activate(self.embed(x))  # (N, embedding)
+        return Judgement(self.classify(x), features, x)
+
+
+class CodeDiscriminator(_Discriminator):
+    """Discriminator of the sub-confrontation GAN, 3 convolutions + 1 fully connected layer: code image or truth?"""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__([width, 2 * width, 4 * width], embedding=0)
+
+
+class GlobalDiscriminator(_Discriminator):
+    """Parent-confrontation discriminator of the whole image, 5 convolutions + fully connected: composite or truth?"""
+
+    def __init__(self, width: int = 32, embedding: int = 256) -> None:
+        super().__init__([width, 2 * width, 4 * width, 8 * width, 8 * width], embedding)
+
+
+class LocalDiscriminator(_Discriminator):
+    """Parent-confrontation discriminator of a fixed window around the damage, 4 convolutions + fully connected."""
+
+    def __init__(self, width: int = 32, embedding: int = 256) -> None:
+        super().__init__([width, 2 * width, 4 * width, 8 * width], embedding)
+
+
+class JointHead(nn.Module):
+    """The fully connected layer over both branches' embeddings, (N, E) + (N, E) -> D_GL logits (N, 1)."""
+
+    def __init__(self, embedding: int = 256) -> None:
+        super().__init__()
+        self.classify = nn.Linear(2 * embedding, 1)
+        initialise(self)
+
+    def forward(self, global_embedding: torch.Tensor, local_embedding: torch.Tensor) -> torch.Tensor:
+        """Return the logits D_GL (N, 1), positive = real."""
+        return self.classify(torch.cat([global_embedding, local_embedding], dim=1))

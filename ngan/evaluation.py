@@ -1,0 +1,295 @@
+"""The table of figures that stands in the model card and the README, and the picture grid beside it.
+
+Every figure is of the picture that a user gets: rounded to 8 bits, known pixels untouched. Holes and damage are drawn
+for each face from a seed of its own, so that neither batch size nor a limit changes them. Means are over images, also
+that of PSNR; a picture equal to the truth, whose PSNR is infinite, counts with `PSNR_CAP`.
+"""
+
+import importlib.util
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm.auto import tqdm
+
+from ngan.data import to_float, to_uint8
+from ngan.masks import DAMAGE_KINDS, MASK_KINDS, composite, damage, make_masks
+from ngan.metrics import border_band, iou, l1, psnr, ssim
+from ngan.model import NGAN
+from ngan.samples import frozen, sample_grid
+
+PSNR_CAP = 100.0  # dB; one wrong value in a 128x128 picture gives 95
+BORDER_WIDTH = 8  # of the band around the hole's border, in pixels to each side
+PEERS = ("telea",)
+_METHOD_NAMES = {"ngan": "NGAN", "code_image": "its code image", "telea": "OpenCV Telea"}
+_SCORE_NAMES = {
+    "psnr": ("PSNR (dB)", 2),
+    "ssim": ("SSIM", 3),
+    "l1": ("L1", 4),
+    "psnr_hole": ("PSNR in hole", 2),
+    "l1_hole": ("L1 in hole", 3),
+    "l1_border": ("L1 at border", 3),
+}
+
+
+def evaluate(
+    model: NGAN,
+    faces: Sequence[torch.Tensor],
+    *,
+    masks: Sequence[str] = ("center", "box", "freeform"),
+    damages: Sequence[str] = DAMAGE_KINDS,
+    batch_size: int = 32,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    limit: int | None = None,
+    peers: Sequence[str] = PEERS,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Measure a model on faces, in float32, and leave it in the mode it came in.
+
+    Args:
+        model: the nested generators.
+        faces: what `ngan.data.load_faces` returns, or any sequence of uint8 (3, S, S).
+        masks: kinds of holes, of `MASK_KINDS`.
+        damages: kinds of damage for the mask-free mode, of `DAMAGE_KINDS`.
+        batch_size: faces at a time.
+        seed: of the holes and the damage.
+        device: where the model is moved to; None = where it is.
+        limit: only so many of the faces, the first; None = all.
+        peers: other methods to measure on the same holes, of `PEERS`: "telea" is OpenCV's, radius 3, left out with a
+            warning where OpenCV is not installed.
+        progress: show a progress bar.
+
+    Returns:
+        JSON-able: `n` faces, `image_size` in pixels, `seed`, `border_width` in pixels, the `torch` version, and
+
+        - `masks[kind]`: `n`, `hole_ratio`, and for "ngan", "code_image" (the code image pasted into the hole) and each
+          peer: `psnr`, `ssim`, `l1` over the whole image, `psnr_hole`, `l1_hole` over the hole, `l1_border` over
+          `border_band`.
+        - `damages[kind]`: `n`, `damage_ratio`, `iou` of the damage found (location probability above 1/2), `psnr` of
+          `NGAN.forward`'s composite without a mask, and `psnr_damaged` of what the model was given.
+
+        L1 is in units of the full range, black to white = 1. None stands where there was nothing to measure.
+
+    Raises:
+        ValueError: an unknown kind, nothing to measure, or faces that are not uint8 (3, S, S).
+    """
+    n = len(faces) if limit is None else min(limit, len(faces))
+    _check_kinds(masks, damages, peers)
+    _check_faces(faces, limit=limit, batch_size=batch_size)
+    if "telea" in peers and importlib.util.find_spec("cv2") is None:
+        warnings.warn("OpenCV is not installed, so its Telea method is not measured", stacklevel=2)
+        peers = [peer for peer in peers if peer != "telea"]
+    if device is not None:
+        model.to(device)
+
+    tables: dict[str, dict[str, Any]] = {"masks": {}, "damages": {}}
+    total = n * (len(masks) + len(damages))
+    with frozen(model), tqdm(total=total, unit="face", disable=not progress) as bar:
+        for table, kinds in (("masks", masks), ("damages", damages)):
+            for kind in kinds:
+                bar.set_description(kind)
+                scores = _Scores()
+                for start in range(0, n, batch_size):
+                    indices = range(start, min(start + batch_size, n))
+                    real = torch.stack([faces[i] for i in indices])
+                    if table == "masks":
+                        _measure_masks(model, real, kind, seed, indices, peers, scores)
+                    else:
+                        _measure_damage(model, real, kind, seed, indices, scores)
+                    bar.update(len(indices))
+                tables[table][kind] = {"n": n, **scores.means()}
+    size = {"image_size": faces[0].shape[-1], "border_width": BORDER_WIDTH}
+    return {"n": n, **size, "seed": seed, "torch": torch.__version__, **tables}
+
+
+def format_table(result: dict[str, Any]) -> str:
+    """Return the result of `evaluate` as Markdown: a table of the holes and one of the mask-free mode."""
+    parts = []
+    if result["masks"]:
+        titles = [title for title, _ in _SCORE_NAMES.values()]
+        lines = [_row(["hole", "share", "method", *titles]), _rule(3, len(titles))]
+        for kind, entry in result["masks"].items():
+            for method, scores in ((m, entry[m]) for m in _METHOD_NAMES if m in entry):
+                cells = [_number(scores[key], digits) for key, (_, digits) in _SCORE_NAMES.items()]
+                lines.append(_row([kind, _percent(entry["hole_ratio"]), _METHOD_NAMES[method], *cells]))
+        parts.append("\n".join(lines))
+    if result["damages"]:
+        lines = [_row(["damage to be found", "share", "IoU", "PSNR (dB)", "PSNR before"]), _rule(2, 3)]
+        for kind, entry in result["damages"].items():
+            cells = [_number(entry["iou"], 3), _number(entry["psnr"], 2), _number(entry["psnr_damaged"], 2)]
+            lines.append(_row([kind, _percent(entry["damage_ratio"]), *cells]))
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def example_grid(
+    model: NGAN,
+    faces: Sequence[torch.Tensor],
+    *,
+    masks: Sequence[str] = ("center", "box", "freeform"),
+    damages: Sequence[str] = DAMAGE_KINDS,
+    seed: int = 0,
+) -> Image.Image:
+    """Draw `sample_grid` of the first faces: two faces a kind of hole, then one a kind of damage, its mask kept back.
+
+    The holes and the damage are those that `evaluate` measures at the same seed.
+
+    Args:
+        model: the nested generators.
+        faces: uint8 (3, S, S) each; taken again from the first if there are too few.
+        masks: kinds of holes, of `MASK_KINDS`.
+        damages: kinds of damage, of `DAMAGE_KINDS`.
+        seed: of the holes and the damage.
+
+    Raises:
+        ValueError: an unknown kind, or neither masks nor damages.
+    """
+    _check_kinds(masks, damages)
+    rows = [(kind, i % len(faces)) for i, kind in enumerate([*(kind for kind in masks for _ in range(2)), *damages])]
+    images = to_float(torch.stack([faces[i] for _, i in rows]))
+    holes, parts = 2 * len(masks), []
+    if masks:
+        drawn = [_draw_masks(kind, images, seed, [i]) for kind, i in rows[:holes]]
+        parts.append(sample_grid(model, images[:holes], torch.cat(drawn)))
+    if damages:
+        pairs = [_draw_damage(rows[k][0], images[k : k + 1], seed, [rows[k][1]]) for k in range(holes, len(rows))]
+        parts.append(sample_grid(model, images[holes:], None, torch.cat([damaged for damaged, _ in pairs])))
+    grid = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), "white")
+    for i, part in enumerate(parts):
+        grid.paste(part, (0, i * parts[0].height))
+    return grid
+
+
+class _Scores:
+    """Values of single images under (method, measure), in order of arrival."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], list[float]] = {}
+
+    def add(self, method: str, **measures: torch.Tensor) -> None:
+        for name, values in measures.items():
+            self.values.setdefault((method, name), []).extend(values.tolist())
+
+    def means(self) -> dict[str, Any]:
+        """Average over the images that have a value; measures without a method stand at the top."""
+        means: dict[str, Any] = {}
+        for (method, name), values in self.values.items():
+            finite = [min(value, PSNR_CAP) for value in values if not math.isnan(value)]
+            target = means.setdefault(method, {}) if method else means
+            target[name] = sum(finite) / len(finite) if finite else None
+        return means
+
+
+def _measure_masks(
+    model: NGAN,
+    real: torch.Tensor,
+    kind: str,
+    seed: int,
+    indices: Sequence[int],
+    peers: Sequence[str],
+    scores: _Scores,
+) -> None:
+    device = next(model.parameters()).device
+    image, mask = to_float(real), _draw_masks(kind, real, seed, indices)
+    output = model((image * (1 - mask)).to(device), mask.to(device))
+    fills = {"ngan": output.image.cpu(), "code_image": output.code_image.cpu()}
+    filled = {method: to_uint8(composite(image, fill, mask)) for method, fill in fills.items()}
+    if "telea" in peers:
+        filled["telea"] = _telea(real, mask)
+    scores.add("", hole_ratio=mask.mean(dim=(1, 2, 3)))
+    truth, band = real / 255, border_band(mask, BORDER_WIDTH)
+    for method, picture in filled.items():
+        picture = picture / 255
+        scores.add(
+            method,
+            psnr=psnr(picture, truth),
+            ssim=ssim(picture, truth),
+            l1=l1(picture, truth),
+            psnr_hole=psnr(picture, truth, mask),
+            l1_hole=l1(picture, truth, mask),
+            l1_border=l1(picture, truth, band),
+        )
+
+
+def _measure_damage(
+    model: NGAN, real: torch.Tensor, kind: str, seed: int, indices: Sequence[int], scores: _Scores
+) -> None:
+    device = next(model.parameters()).device
+    damaged, mask = _draw_damage(kind, to_float(real), seed, indices)
+    output = model(damaged.to(device), None)
+    truth = real / 255
+    scores.add(
+        "",
+        damage_ratio=mask.mean(dim=(1, 2, 3)),
+        iou=iou(output.location.cpu().sigmoid() > 0.5, mask),
+        psnr=psnr(to_uint8(output.composite.cpu()) / 255, truth),
+        psnr_damaged=psnr(to_uint8(damaged) / 255, truth),
+    )
+
+
+def _telea(real: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Fill uint8 (N, 3, H, W) with OpenCV's Telea method, radius 3."""
+    import cv2  # only this peer needs it
+
+    holes = mask[:, 0].byte().numpy()
+    pictures = (real * (1 - mask).byte()).permute(0, 2, 3, 1).contiguous().numpy()
+    filled = [cv2.inpaint(picture, hole, 3, cv2.INPAINT_TELEA) for picture, hole in zip(pictures, holes, strict=True)]
+    return torch.from_numpy(np.stack(filled)).permute(0, 3, 1, 2)
+
+
+def _draw_masks(kind: str, like: torch.Tensor, seed: int, indices: Sequence[int]) -> torch.Tensor:
+    height, width = like.shape[-2:]
+    return torch.cat([make_masks(kind, 1, height, width, _generator(seed, i)) for i in indices])
+
+
+def _draw_damage(
+    kind: str, images: torch.Tensor, seed: int, indices: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    pairs = [damage(image[None], _generator(seed, i), kind) for image, i in zip(images, indices, strict=True)]
+    return torch.cat([damaged for damaged, _ in pairs]), torch.cat([mask for _, mask in pairs])
+
+
+def _generator(seed: int, index: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed * 1_000_003 + index)
+
+
+def _check_kinds(masks: Sequence[str], damages: Sequence[str], peers: Sequence[str] = ()) -> None:
+    checks = (("masks", masks, MASK_KINDS), ("damages", damages, DAMAGE_KINDS), ("peers", peers, PEERS))
+    for name, kinds, known in checks:
+        for kind in kinds:
+            if kind not in known:
+                raise ValueError(f"{name}: {kind!r} is not one of {', '.join(known)}")
+    if not masks and not damages:
+        raise ValueError("masks and damages: both empty, nothing to measure")
+
+
+def _check_faces(faces: Sequence[torch.Tensor], **at_least_one: int | None) -> None:
+    for name, value in at_least_one.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name}={value}: must be at least 1")
+    if not len(faces):
+        raise ValueError("faces: there are none")
+    first = faces[0]
+    if first.dtype != torch.uint8 or first.ndim != 3 or first.shape[0] != 3:
+        raise ValueError(f"faces: {first.dtype} of shape {tuple(first.shape)}, expected torch.uint8 (3, S, S)")
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _rule(words: int, numbers: int) -> str:
+    return "|" + "---|" * words + "---:|" * numbers
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"

@@ -1,0 +1,125 @@
+"""The five losses of NGAN, one per network, from shared terms; pure functions, tensors in, scalar tensors out.
+
+`code_g`, `code_d`, `image_g`, `global_d`, `local_d`: Li et al. 2019, their parts and the order of training as known of
+the paper. With X the ground truth, M the mask (1 = missing), C the code generator's image, G the image generator's
+image and Y = X(1-M) + GM the composite:
+
+    code_g   = coding(C, X) + reconstruction(G, X) + lambda adv(D_code(C)) + lambda location(logits, M)
+    code_d   = discriminator(D_code(X), D_code(C))
+    image_g  = reconstruction(G, X) + lambda adv(D_GL(Y)) + lambda feature_matching
+    global_d = discriminator(D_global(X), D_global(Y)) + 1/2 discriminator(D_GL(X), D_GL(Y))
+    local_d  = the same with D_local on the window around the damage
+
+The paper names MSE for the reconstructions and binary cross-entropy for the critics. The location loss and feature
+matching are this project's additions. The joint head belongs to both critics, so its loss is shared in halves.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+Distance = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+_DISTANCES: dict[str, Distance] = {
+    "l1": lambda a, b: F.l1_loss(a, b, reduction="none"),
+    "mse": lambda a, b: F.mse_loss(a, b, reduction="none"),
+}
+DISTANCES = tuple(_DISTANCES)
+
+
+def reconstruction_loss(
+    fake: torch.Tensor, real: torch.Tensor, mask: torch.Tensor, distance: str = "l1", hole_weight: float = 0.0
+) -> torch.Tensor:
+    """Return the pixel-wise distance of an image to the ground truth.
+
+    With `hole_weight` w > 0: w * mean over the hole + mean over the known pixels, each mean over its own pixels of the
+    batch, so that a small hole counts as much as a large one; an empty hole, or an empty rest, adds 0. With w = 0 (the
+    paper): the mean over all pixels.
+
+    Args:
+        fake: (N, 3, H, W), about [-1, 1].
+        real: (N, 3, H, W), [-1, 1].
+        mask: (N, 1, H, W), {0, 1}, 1 = missing.
+        distance: "l1" or "mse".
+        hole_weight: weight of the hole against the known pixels; 0 = no difference between them.
+    """
+    error = _DISTANCES[distance](fake.float(), real.float())
+    if hole_weight == 0:
+        return error.mean()
+    mask = mask.float()
+    error = error.mean(dim=1, keepdim=True)  # (N, 1, H, W)
+    hole = (error * mask).sum() / mask.sum().clamp(min=1)
+    known = (error * (1 - mask)).sum() / (1 - mask).sum().clamp(min=1)
+    return hole_weight * hole + known
+
+
+def adversarial_loss(fake_logits: torch.Tensor) -> torch.Tensor:
+    """Return mean softplus(-D(fake)) = -log sigmoid D(fake): the generator's non-saturating loss (Goodfellow 2014)."""
+    return F.softplus(-fake_logits.float()).mean()
+
+
+def discriminator_loss(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> torch.Tensor:
+    """Return mean softplus(-D(real)) + mean softplus(D(fake)): the sum of a critic's two binary cross-entropies."""
+    return F.softplus(-real_logits.float()).mean() + F.softplus(fake_logits.float()).mean()
+
+
+def location_loss(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return binary cross-entropy plus soft Dice of the location map (N, 1, H, W) against the mask, over all pixels.
+
+    Dice = 1 - 2 |P M| / (|P| + |M|) over the batch keeps thin damage from being outvoted by the rest of the picture.
+    """
+    logits, mask = logits.float(), mask.float()
+    p = logits.sigmoid()
+    dice = 1 - (2 * (p * mask).sum() + 1) / (p.sum() + mask.sum() + 1)
+    return F.binary_cross_entropy_with_logits(logits, mask) + dice
+
+
+def feature_matching_loss(fake: list[torch.Tensor], real: list[torch.Tensor]) -> torch.Tensor:
+    """Return the mean over layers of the L1 distance between a critic's features of fake and real (pix2pixHD, eq. 3).
+
+    `real` is a constant: no gradient reaches it. Each layer's distance is divided by the mean size of its real
+    features, so that no layer outweighs another by its scale.
+    """
+    terms = []
+    for f, r in zip(fake, real, strict=True):
+        r = r.detach().float()
+        terms.append(F.l1_loss(f.float(), r) / r.abs().mean().clamp(min=1e-4))
+    return torch.stack(terms).mean()
+
+
+def r1_penalty(real_logits: torch.Tensor, images: list[torch.Tensor]) -> torch.Tensor:
+    """Return the mean over the batch of |grad of D(real) by the real images|^2 (Mescheder et al. 2018), to be weighted
+    by gamma / 2.
+
+    Args:
+        real_logits: (N, 1) or a sum of such, made from `images` in float32.
+        images: tensors (N, ...) that require a gradient.
+    """
+    gradients = torch.autograd.grad(real_logits.sum(), images, create_graph=True)
+    return torch.stack([g.float().square().flatten(1).sum(1).mean() for g in gradients]).sum()
+
+
+def code_generator_loss(
+    coding: torch.Tensor, reconstruction: torch.Tensor, adversarial: torch.Tensor, location: torch.Tensor
+) -> torch.Tensor:
+    """Return `code_g`: the sum of its weighted terms, all scalars."""
+    return coding + reconstruction + adversarial + location
+
+
+def image_generator_loss(
+    reconstruction: torch.Tensor, adversarial: torch.Tensor, feature_matching: torch.Tensor
+) -> torch.Tensor:
+    """Return `image_g`: the sum of its weighted terms, all scalars."""
+    return reconstruction + adversarial + feature_matching
+
+
+def code_discriminator_loss(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> torch.Tensor:
+    """Return `code_d` from the code discriminator's logits (N, 1) of the ground truth and of the code image."""
+    return discriminator_loss(real_logits, fake_logits)
+
+
+def branch_discriminator_loss(
+    real_logits: torch.Tensor, fake_logits: torch.Tensor, joint_real: torch.Tensor, joint_fake: torch.Tensor
+) -> torch.Tensor:
+    """Return `global_d` or `local_d`: the branch's own loss plus half of the joint head's; all logits are (N, 1)."""
+    return discriminator_loss(real_logits, fake_logits) + 0.5 * discriminator_loss(joint_real, joint_fake)

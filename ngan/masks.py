@@ -1,0 +1,310 @@
+"""Hole makers, damage makers for the mask-free case, and what is done with a mask.
+
+The convention of the whole project: a mask is float (N, 1, H, W), 1 = missing, 0 = known. Everything random is drawn
+from an explicit `torch.Generator` of the CPU, where loaders work; sizes of strokes and boxes scale with the image.
+"""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch.nn import functional as F
+
+_WORDS = "face photo SAMPLE 1987 hello Copyright www.example.com The quick brown fox 12:34 DRAFT proof do not copy"
+
+
+def center_masks(n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
+    """Return the field's centre hole: half of each side, a quarter of the area, (N, 1, H, W); draws nothing."""
+    mask = torch.zeros(n, 1, height, width)
+    top, left = height // 4, width // 4
+    mask[:, :, top : top + height // 2, left : left + width // 2] = 1
+    return mask
+
+
+def box_masks(
+    n: int, height: int, width: int, generator: torch.Generator, low: float = 0.25, high: float = 0.5
+) -> torch.Tensor:
+    """Return one box a sample, wholly inside the image.
+
+    Args:
+        n: samples.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        generator: source of the draws.
+        low: shortest side, as a share of the image's side.
+        high: longest side, as a share of the image's side.
+
+    Returns:
+        (N, 1, H, W), {0, 1}, 1 = missing.
+    """
+
+    def interval(side: int) -> tuple[torch.Tensor, torch.Tensor]:
+        length = (side * (low + (high - low) * _uniform(n, generator))).round().clamp(1, side)
+        start = ((side - length + 1) * _uniform(n, generator)).floor()
+        return start.view(n, 1), (start + length).view(n, 1)
+
+    y, x = torch.arange(height), torch.arange(width)
+    (top, bottom), (left, right) = interval(height), interval(width)
+    rows, columns = (y >= top) & (y < bottom), (x >= left) & (x < right)
+    return (rows[:, :, None] & columns[:, None, :]).unsqueeze(1).float()
+
+
+def freeform_masks(n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
+    """Return one to four strokes a sample, brush 4 to 12 % of the shorter side wide, (N, 1, H, W), 1 = missing."""
+    return _strokes(n, height, width, generator, 4, 6, brush=(0.04, 0.12), step=(0.08, 0.3))
+
+
+def wide_masks(n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
+    """Return wide holes, one or two thick strokes or one to four boxes; (N, 1, H, W), 1 = missing."""
+    thick = _uniform(n, generator) < 0.5
+    mask = torch.zeros(n, 1, height, width)
+    mask[thick] = _strokes(int(thick.sum()), height, width, generator, 2, 5, brush=(0.12, 0.3), step=(0.15, 0.4))
+    boxes = n - int(thick.sum())
+    count = (4 * _uniform(boxes, generator)).floor()
+    for i in range(4):
+        box = box_masks(boxes, height, width, generator, 0.12, 0.4)
+        mask[~thick] = torch.maximum(mask[~thick], box * (count >= i).view(-1, 1, 1, 1))
+    return mask
+
+
+def mixed_masks(n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
+    """Return centre (20 %), box (30 %), free-form (25 %) and wide (25 %) holes mixed; (N, 1, H, W), 1 = missing."""
+    share = _uniform(n, generator)
+    makers = (center_masks, box_masks, freeform_masks, wide_masks)
+    kind = torch.bucketize(share, torch.tensor([0.2, 0.5, 0.75]))
+    mask = torch.empty(n, 1, height, width)
+    for i, maker in enumerate(makers):
+        mask[kind == i] = maker(int((kind == i).sum()), height, width, generator)
+    return mask
+
+
+MASK_MAKERS: dict[str, Callable[[int, int, int, torch.Generator], torch.Tensor]] = {
+    "center": center_masks,
+    "box": box_masks,
+    "freeform": freeform_masks,
+    "wide": wide_masks,
+    "mixed": mixed_masks,
+}
+MASK_KINDS = tuple(MASK_MAKERS)
+
+
+def make_masks(kind: str, n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
+    """Return `n` masks of a kind of `MASK_KINDS`, (N, 1, H, W), {0, 1}, 1 = missing.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    if kind not in MASK_MAKERS:
+        raise ValueError(f"masks: {kind!r} is not one of {', '.join(MASK_KINDS)}")
+    return MASK_MAKERS[kind](n, height, width, generator)
+
+
+def solid_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Paint one plain colour over a hole of any kind; as `damage`."""
+    mask = mixed_masks(*_nhw(image), generator)
+    return composite(image, _colour(image, generator).expand_as(image), mask), mask
+
+
+def noise_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Put noise, uniform or coarse, coloured or grey, over a hole of any kind; as `damage`."""
+    n, height, width = _nhw(image)
+    mask = mixed_masks(n, height, width, generator)
+    cell = 1 + int(_uniform(1, generator) < 0.3)
+    noise = 2 * torch.rand(n, 3, -(-height // cell), -(-width // cell), generator=generator) - 1
+    noise = F.interpolate(noise, scale_factor=float(cell), mode="nearest")[..., :height, :width]
+    grey = _uniform(n, generator).view(n, 1, 1, 1) < 0.3
+    noise = torch.where(grey, noise[:, :1], noise)
+    return composite(image, noise, mask), mask
+
+
+def scratch_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw thin light, dark or coloured lines, 1 to 3 % of the shorter side wide; as `damage`."""
+    n, height, width = _nhw(image)
+    mask = _strokes(n, height, width, generator, 6, 3, brush=(0.008, 0.03), step=(0.2, 0.6))
+    light = torch.where(_uniform(n, generator).view(n, 1, 1, 1) < 0.5, 0.9, -0.9)
+    colour = torch.where(_uniform(n, generator).view(n, 1, 1, 1) < 0.6, light, _colour(image, generator))
+    return composite(image, colour.expand_as(image), mask), mask
+
+
+def text_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Print one to three lines of text, 8 to 22 % of the height tall, in a plain colour; as `damage`."""
+    n, height, width = _nhw(image)
+    mask = torch.zeros(n, 1, height, width)
+    for i in range(n):
+        lines, *draws = _uniform(10, generator).tolist()
+        for start, where_y, where_x in zip(draws[0::3], draws[1::3], draws[2::3], strict=True):
+            strip = _text_strip(max(8, round(height * (0.08 + 0.14 * draws[1]))))
+            rows = min(strip.shape[0], height)
+            top, left = int(where_y * (height - rows)), int(where_x * width / 2)
+            columns = min(width - left, int(width * 0.8), strip.shape[1])
+            start = int(start * (strip.shape[1] - columns))
+            area = mask[i, 0, top : top + rows, left : left + columns]
+            torch.maximum(area, strip[:rows, start : start + columns], out=area)
+            if lines < 0.4 and where_y < 0.5:
+                break
+    return composite(image, _colour(image, generator).expand_as(image), mask), mask
+
+
+def blur_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Blur a hole of any kind until its detail is gone, or lay coarse blocks over it; as `damage`."""
+    mask = mixed_masks(*_nhw(image), generator)
+    size = image.shape[-2:]
+    coarse = F.interpolate(image, size=[max(2, side // 12) for side in size], mode="area")
+    mode = "nearest" if _uniform(1, generator) < 0.4 else "bicubic"
+    return composite(image, F.interpolate(coarse, size=size, mode=mode).clamp(-1, 1), mask), mask
+
+
+DAMAGE_MAKERS: dict[str, Callable[[torch.Tensor, torch.Generator], tuple[torch.Tensor, torch.Tensor]]] = {
+    "solid": solid_damage,
+    "noise": noise_damage,
+    "scratch": scratch_damage,
+    "text": text_damage,
+    "blur": blur_damage,
+}
+DAMAGE_KINDS = tuple(DAMAGE_MAKERS)
+
+
+def damage(
+    image: torch.Tensor, generator: torch.Generator, kind: str | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Damage images visibly, for a model that has to find the damage itself.
+
+    Args:
+        image: (N, 3, H, W), [-1, 1], on the CPU.
+        generator: source of the draws.
+        kind: one of `DAMAGE_KINDS`; None = drawn for each sample.
+
+    Returns:
+        The damaged images (N, 3, H, W), [-1, 1], equal to `image` where the mask is 0, and the mask (N, 1, H, W), 1 =
+        damaged.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    if kind is not None and kind not in DAMAGE_MAKERS:
+        raise ValueError(f"damage: {kind!r} is not one of {', '.join(DAMAGE_KINDS)}")
+    if kind is not None:
+        return DAMAGE_MAKERS[kind](image, generator)
+    drawn = torch.randint(len(DAMAGE_KINDS), (image.shape[0],), generator=generator).tolist()
+    pairs = [DAMAGE_MAKERS[DAMAGE_KINDS[k]](image[i : i + 1], generator) for i, k in enumerate(drawn)]
+    return torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
+
+
+def composite(known: torch.Tensor, fill: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return `fill` where the mask is 1 and `known` where it is 0, exactly; a mix of both between.
+
+    Args:
+        known: (N, C, H, W).
+        fill: (N, C, H, W).
+        mask: (N, 1, H, W), [0, 1], 1 = missing.
+    """
+    return known * (1 - mask) + fill * mask
+
+
+def crop_box(mask: torch.Tensor, size: int) -> torch.Tensor:
+    """Return the window around the damage: top and left of a square of `size` pixels about the mask's centre of mass.
+
+    Args:
+        mask: (N, 1, H, W), [0, 1], 1 = missing; an empty mask gets the window at the image's centre.
+        size: side of the window, in pixels, at most the shorter side of the image.
+
+    Returns:
+        (N, 2) int64, (top, left), the window wholly inside the image.
+    """
+    n, _, height, width = mask.shape
+    mask = mask.float() + 1e-6
+    total = mask.sum(dim=(1, 2, 3))
+    y = (mask.sum(dim=(1, 3)) * torch.arange(height, device=mask.device)).sum(1) / total
+    x = (mask.sum(dim=(1, 2)) * torch.arange(width, device=mask.device)).sum(1) / total
+    corner = torch.stack([y, x], dim=1).round().long() - size // 2
+    limit = torch.tensor([height - size, width - size], device=mask.device)
+    return corner.clamp(min=0).minimum(limit)
+
+
+def crop(image: torch.Tensor, box: torch.Tensor, size: int) -> torch.Tensor:
+    """Cut each sample's window out, differentiably.
+
+    Args:
+        image: (N, C, H, W).
+        box: (N, 2), (top, left), as `crop_box` returns.
+        size: side of the window, in pixels.
+
+    Returns:
+        (N, C, size, size).
+    """
+    n, channels, _, width = image.shape
+    offsets = torch.arange(size, device=image.device)
+    rows = (box[:, 0, None] + offsets).view(n, 1, size, 1).expand(n, channels, size, width)
+    columns = (box[:, 1, None] + offsets).view(n, 1, 1, size).expand(n, channels, size, size)
+    return image.gather(2, rows).gather(3, columns)
+
+
+def _uniform(n: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.rand(n, generator=generator)
+
+
+def _nhw(image: torch.Tensor) -> tuple[int, int, int]:
+    return image.shape[0], image.shape[2], image.shape[3]
+
+
+def _colour(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Draw one colour a sample, (N, 3, 1, 1): white, black, grey or any, as a user's brush or a damaged print has."""
+    n = image.shape[0]
+    colour = 2 * torch.rand(n, 3, 1, 1, generator=generator) - 1
+    kind = _uniform(n, generator).view(n, 1, 1, 1)
+    colour = torch.where(kind < 0.5, colour[:, :1].expand_as(colour), colour)
+    return torch.where(kind < 0.3, colour.sign(), colour)
+
+
+def _strokes(
+    n: int,
+    height: int,
+    width: int,
+    generator: torch.Generator,
+    strokes: int,
+    vertices: int,
+    brush: tuple[float, float],
+    step: tuple[float, float],
+) -> torch.Tensor:
+    """Draw one to `strokes` polylines a sample; brush and step are ranges, as shares of the shorter side."""
+    side = min(height, width)
+    count = 1 + (strokes * _uniform(n, generator)).floor()
+    draws = torch.rand(n, strokes, 2 * vertices + 2, generator=generator)
+    thick = side * (brush[0] + (brush[1] - brush[0]) * draws[..., 0])  # (N, strokes)
+    start = draws[..., 1:3] * torch.tensor([width, height])
+    turns = torch.cat([2 * math.pi * draws[..., 3:4], (draws[..., 4 : 3 + vertices] - 0.5) * 0.9 * math.pi], dim=2)
+    angle = turns.cumsum(2)[..., 1:]  # (N, strokes, vertices - 1)
+    length = side * (step[0] + (step[1] - step[0]) * draws[..., 3 + vertices :])
+    moves = torch.stack([angle.cos(), angle.sin()], dim=3) * length.unsqueeze(3)
+    corners = torch.cat([start.unsqueeze(2), start.unsqueeze(2) + moves.cumsum(2)], dim=2)
+    corners = corners.clamp(min=0).minimum(torch.tensor([width - 1.0, height - 1.0]))
+    masks = [
+        _draw_strokes(height, width, points[:k], widths[:k])
+        for points, widths, k in zip(corners.tolist(), thick.tolist(), count.long().tolist(), strict=True)
+    ]
+    return torch.stack(masks).unsqueeze(1) if masks else torch.zeros(0, 1, height, width)
+
+
+def _draw_strokes(height: int, width: int, strokes: list[list[list[float]]], thick: list[float]) -> torch.Tensor:
+    """Draw polylines of round ends and joints, `thick` pixels wide, (H, W), {0, 1}."""
+    picture = Image.new("L", (width, height), 0)
+    draw = ImageDraw.Draw(picture)
+    for points, thickness in zip(strokes, thick, strict=True):
+        thickness = max(1, round(thickness))
+        draw.line([tuple(point) for point in points], fill=1, width=thickness)
+        radius = (thickness - 1) / 2
+        for x, y in points if radius >= 1 else ():
+            draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=1)
+    return torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(height, width).float()
+
+
+@lru_cache(maxsize=64)
+def _text_strip(size: int) -> torch.Tensor:
+    """Print a line of words at `size` pixels, (size, W), {0, 1}, in Pillow's own font: no file is needed."""
+    font = ImageFont.load_default(size)
+    width = int(font.getlength(_WORDS)) + 1
+    strip = Image.new("L", (width, size), 0)
+    ImageDraw.Draw(strip).text((0, -size * 0.1), _WORDS, fill=255, font=font)
+    return (torch.frombuffer(bytearray(strip.tobytes()), dtype=torch.uint8).view(size, width) > 96).float()

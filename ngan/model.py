@@ -1,0 +1,283 @@
+"""NGAN, the nested generator, and NGANDiscriminators, its three critics, as models of the Hugging Face Hub.
+
+The nesting of the paper: the sub-confrontation GAN (`CodeGenerator` against `CodeDiscriminator`) sits inside the
+generator of the parent-confrontation GAN (`ImageGenerator` against `GlobalDiscriminator` and `LocalDiscriminator`). So
+`NGAN` holds both generators, one folder serves every use of it, and the critics are needed for training only.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin, constants, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from ngan.discriminators import CodeDiscriminator, GlobalDiscriminator, JointHead, Judgement, LocalDiscriminator
+from ngan.generators import CodeGenerator, ImageGenerator
+from ngan.masks import composite
+
+MASK_UNKNOWN = 0.5  # value of the code generator's mask channel when the damage is to be found
+
+_CARD = """---
+{{{{ card_data }}}}
+---
+
+# NGAN: {title}
+
+{body}
+
+Paper: {{{{ paper_url }}}}. Written by `save_pretrained`; a trained model's card has figures here.
+"""
+_HUB = {
+    "library_name": "ngan",
+    "license": "other",
+    "license_name": "non-commercial-research",
+    "pipeline_tag": "image-to-image",
+    "tags": ["inpainting", "face-inpainting", "gan", "ngan"],
+    "paper_url": "https://doi.org/10.1109/ACCESS.2019.2949614",
+}
+
+
+@dataclass
+class NGANOutput:
+    """What the nested generators make of a batch.
+
+    Attributes:
+        code_image: (N, 3, H, W), about [-1, 1], the code generator's image before the known pixels are pasted back.
+        location: (N, 1, H, W), logits, positive = damaged.
+        image: (N, 3, H, W), about [-1, 1], the image generator's image.
+        composite: (N, 3, H, W), `image` where missing and the input where known.
+    """
+
+    code_image: torch.Tensor
+    location: torch.Tensor
+    image: torch.Tensor
+    composite: torch.Tensor
+
+
+class _StrictHubMixin(PyTorchModelHubMixin):
+    """`from_pretrained` that refuses whatever does not fit, by name, and reads safetensors only."""
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        map_location: str = "cpu",
+        strict: bool = True,
+        **model_kwargs: Any,
+    ) -> "_StrictHubMixin":
+        if not strict:
+            raise ValueError("strict=False: weights that do not fit are always refused; leave strict out")
+
+        def fetch(name: str) -> Path:
+            if Path(model_id).is_dir():
+                path = Path(model_id) / name
+                if not path.is_file():
+                    raise FileNotFoundError(
+                        f"{model_id} holds no {name}: not a folder written by {cls.__name__}.save_pretrained"
+                    )
+                return path
+            try:
+                return Path(
+                    hf_hub_download(
+                        repo_id=model_id,
+                        filename=name,
+                        revision=revision,
+                        cache_dir=cache_dir,
+                        force_download=force_download,
+                        token=token,
+                        local_files_only=local_files_only,
+                    )
+                )
+            except EntryNotFoundError as error:
+                raise FileNotFoundError(
+                    f"{model_id} on the Hub holds no {name}: not a model of {cls.__name__}"
+                ) from error
+
+        config = json.loads(fetch(constants.CONFIG_NAME).read_text())
+        try:
+            model = cls(**{**config, **model_kwargs})
+        except TypeError as error:
+            raise ValueError(f"{model_id}/{constants.CONFIG_NAME} does not fit {cls.__name__}: {error}") from error
+        try:
+            weights = load_file(fetch(constants.SAFETENSORS_SINGLE_FILE), device=map_location)
+        except SafetensorError as error:
+            raise ValueError(
+                f"{model_id}/{constants.SAFETENSORS_SINGLE_FILE} is not a whole safetensors file: {error}"
+            ) from error
+        check_weights(model, weights, model_id)
+        model.load_state_dict(weights)
+        return model.to(map_location).eval()
+
+
+class NGAN(
+    nn.Module,
+    _StrictHubMixin,
+    model_card_template=_CARD.format(
+        title="face inpainting by a nested GAN", body="Both generators: image and mask in, whole face out."
+    ),
+    **_HUB,
+):
+    """Both generators, nested: corrupted image (and mask) in, code image, location, final image and composite out.
+
+    Args:
+        code_width: channels of the code generator at the patch grid.
+        image_width: channels of the image generator at the patch grid.
+        patch: side of a patch in pixels; 1 works on pixels.
+        dilations: rates of the code generator's five dilated convolutions.
+        blocks: residual blocks at the image generator's deepest grid.
+        attention_every: a self-attention follows each such number of blocks; 0 = none.
+        image_size: side of the square pictures this model was trained at, in pixels; a note to its user, no limit.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        code_width: int = 32,
+        image_width: int = 40,
+        patch: int = 2,
+        dilations: list[int] | None = None,
+        blocks: int = 8,
+        attention_every: int = 4,
+        image_size: int = 128,
+    ) -> None:
+        super().__init__()
+        dilations = [1, 2, 4, 8, 1] if dilations is None else list(dilations)
+        _require("code_width", code_width, 1)
+        _require("image_width", image_width, 1)
+        _require("patch", patch, 1)
+        _require("blocks", blocks, 0)
+        _require("attention_every", attention_every, 0)
+        _require("image_size", image_size, 4 * patch)
+        if len(dilations) != 5:
+            raise ValueError(
+                f"dilations={dilations}: the code generator has five dilated convolutions, so five rates are needed"
+            )
+        for rate in dilations:
+            _require("dilations", rate, 1)
+        if attention_every and 4 * image_width > 32 and (4 * image_width) % (4 * image_width // 32):
+            raise ValueError(
+                f"image_width={image_width}: 4 x image_width must divide into heads; take a multiple of 8"
+            )
+        self.image_size = image_size
+        self.code_generator = CodeGenerator(code_width, patch, dilations)
+        self.image_generator = ImageGenerator(image_width, patch, blocks, attention_every)
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor | None = None) -> NGANOutput:
+        """Fill the damage of a batch of images.
+
+        Args:
+            image: (N, 3, H, W), [-1, 1]; what it holds where `mask` is 1 makes no difference. Any height and width.
+            mask: (N, 1, H, W), {0, 1}, 1 = missing, 0 = known; None = find the damage: the sigmoid of the location
+                map takes the mask's place.
+
+        Returns:
+            The images of both stages. With a mask, `composite` equals `image` exactly wherever the mask is 0.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
+            raise ValueError(f"image: shape {tuple(image.shape)}, expected (N, 3, H, W) without an empty side")
+        expected = (image.shape[0], 1, *image.shape[2:])
+        if mask is not None and mask.shape != expected:
+            raise ValueError(f"mask: shape {tuple(mask.shape)}, expected {expected} for image {tuple(image.shape)}")
+        if mask is None:
+            hint = torch.full_like(image[:, :1], MASK_UNKNOWN)
+            code_image, location = self.code_generator(image, hint)
+            mask = location.sigmoid().to(image.dtype)
+        else:
+            mask = mask.to(image.dtype)
+            code_image, location = self.code_generator(image * (1 - mask), mask)
+        code = composite(image, code_image, mask)
+        final = self.image_generator(image * (1 - mask), code, mask)
+        return NGANOutput(code_image, location, final, composite(image, final, mask))
+
+
+class NGANDiscriminators(
+    nn.Module,
+    _StrictHubMixin,
+    model_card_template=_CARD.format(
+        title="the critics", body="The three discriminators and their joint head, to train on from."
+    ),
+    **_HUB,
+):
+    """All three critics and the fully connected head that joins the global and the local one.
+
+    Args:
+        width: channels of each critic's first convolution.
+        embedding: values of the global and local embeddings that the joint head reads.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(self, width: int = 32, embedding: int = 256) -> None:
+        super().__init__()
+        _require("width", width, 1)
+        _require("embedding", embedding, 1)
+        self.code = CodeDiscriminator(width)
+        self.global_ = GlobalDiscriminator(width, embedding)
+        self.local = LocalDiscriminator(width, embedding)
+        self.joint = JointHead(embedding)
+
+    def forward(self, code_image: torch.Tensor, image: torch.Tensor, crop: torch.Tensor) -> dict[str, Judgement]:
+        """Judge what both generators made, or the ground truth in its place.
+
+        Args:
+            code_image: (N, 3, H, W), [-1, 1], for the code discriminator.
+            image: (N, 3, H, W), [-1, 1], for the global discriminator.
+            crop: (N, 3, h, w), [-1, 1], the window of `image` around the damage, for the local discriminator.
+
+        Returns:
+            Judgements under "code", "global", "local" and "joint"; the last one's logits are D_GL, it has no features.
+        """
+        whole, window = self.global_(image), self.local(crop)
+        logits = self.joint(whole.embedding, window.embedding)
+        joint = Judgement(logits, [], torch.cat([whole.embedding, window.embedding], dim=1))
+        return {"code": self.code(code_image), "global": whole, "local": window, "joint": joint}
+
+
+def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: str) -> None:
+    """Refuse weights that are not exactly those of `model`.
+
+    Args:
+        model: what the weights are for.
+        weights: tensors by name, as in a state dict.
+        source: where they came from, for the message.
+
+    Raises:
+        ValueError: naming the missing, unexpected and misshapen tensors.
+    """
+    own = model.state_dict()
+    shapes = [
+        f"{k} {tuple(weights[k].shape)} instead of {tuple(own[k].shape)}"
+        for k in own
+        if k in weights and weights[k].shape != own[k].shape
+    ]
+    found = {
+        "missing": sorted(own.keys() - weights.keys()),
+        "unexpected": sorted(weights.keys() - own.keys()),
+        "of another shape": shapes,
+    }
+    problems = [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
+    if problems:
+        raise ValueError(f"{source} does not fit {type(model).__name__}; weights {'; '.join(problems)}")
+
+
+def _require(name: str, value: Any, at_least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise ValueError(f"{name}={value!r}: must be an integer of at least {at_least}")

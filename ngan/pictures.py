@@ -1,0 +1,145 @@
+"""Pictures and masks as people give them: any file, mode and turn in, upright 8-bit pictures out."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 100_000_000  # of a picture
+MIN_SIDE = 16  # of a picture, in pixels
+
+Source = Image.Image | np.ndarray | str | Path
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)  # what Pillow's readers raise on broken files
+
+
+class PictureError(ValueError):
+    """A picture or mask that cannot be used. The message is for the person who gave it and names what was given."""
+
+
+def read_picture(image: Source) -> Image.Image:
+    """Read a picture, upright, as L, RGB or RGBA.
+
+    Args:
+        image: as in `Inpainter.__call__`.
+
+    Returns:
+        A picture of mode L or RGBA if it was that, else RGB: transparency of other modes is put on white, 16-bit grey
+        is scaled to 8 bits. A colour profile stays in `info` where the mode stayed.
+
+    Raises:
+        PictureError: it cannot be read, or is too large, too small, or of a kind that has no fixed meaning.
+        FileNotFoundError: no such file.
+    """
+    picture = _open(image, "image")
+    if picture.width * picture.height > MAX_PIXELS:
+        raise PictureError(
+            f"image: {picture.width}x{picture.height} pixels; at most {MAX_PIXELS // 1_000_000} million are taken"
+        )
+    if min(picture.size) < MIN_SIDE:
+        raise PictureError(f"image: {picture.width}x{picture.height} pixels; each side needs at least {MIN_SIDE}")
+    picture = _upright(picture, image, "image")
+    if picture.mode in ("L", "RGB", "RGBA"):
+        return picture
+    return on_white(_to_eight_bits(picture, "image"))
+
+
+def read_mask(mask: Source, size: tuple[int, int]) -> np.ndarray:
+    """Read a mask for a picture.
+
+    Args:
+        mask: as in `Inpainter.__call__`.
+        size: (width, height) of the upright picture, in pixels.
+
+    Returns:
+        (H, W), bool, True = to be filled.
+
+    Raises:
+        PictureError: it cannot be read, has another size, marks nothing or everything.
+        FileNotFoundError: no such file.
+    """
+    if isinstance(mask, np.ndarray) and mask.ndim == 3 and mask.shape[2] == 1:
+        mask = mask[..., 0]
+    if isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.dtype.kind in "bf":
+        if mask.dtype.kind == "f" and not ((mask >= 0) & (mask <= 1)).all():
+            raise PictureError("mask: float values must lie in [0, 1]")
+        mask = np.where(mask > 0.5, 255, 0).astype(np.uint8)
+    picture = _open(mask, "mask")
+    if picture.width * picture.height <= MAX_PIXELS:  # else its size differs from any picture's
+        picture = _upright(picture, mask, "mask")
+    if picture.size != size:
+        raise PictureError(
+            f"mask: {picture.width}x{picture.height} pixels, but the picture (upright) has {size[0]}x{size[1]}"
+        )
+    picture = _to_eight_bits(picture, "mask")
+    if picture.mode in ("LA", "RGBA"):
+        picture = Image.alpha_composite(Image.new("RGBA", size, "black"), picture.convert("RGBA"))
+    grey = np.asarray(picture.convert("L"))
+    hole = grey > 127
+    if not hole.any():
+        raise PictureError(f"mask: marks no pixel; white (over 127) is filled, its brightest value is {grey.max()}")
+    if hole.all():
+        raise PictureError("mask: marks every pixel; some must stay known (black, up to 127)")
+    return hole
+
+
+def _open(source: Source, name: str) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return source
+    if isinstance(source, np.ndarray):
+        shaped = source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (3, 4))
+        if (
+            0 in source.shape
+            or not shaped
+            or (source.dtype != np.uint8 and not (source.dtype == np.uint16 and source.ndim == 2))
+        ):
+            expected = "uint8 of (H, W), (H, W, 3) or (H, W, 4), or uint16 of (H, W)"
+            raise PictureError(f"{name}: array of {source.dtype} and shape {source.shape}; expected {expected}")
+        return Image.fromarray(np.ascontiguousarray(source))
+    if not isinstance(source, str | Path):
+        raise PictureError(f"{name}: {type(source).__name__}; expected a PIL image, a file's path or an array")
+    try:
+        return Image.open(source)
+    except Image.DecompressionBombError as error:
+        raise PictureError(
+            f"{source} has too many pixels; at most {MAX_PIXELS // 1_000_000} million are taken"
+        ) from error
+    except FileNotFoundError:
+        raise
+    except _UNREADABLE as error:
+        raise PictureError(f"{source} is not a picture that can be read") from error
+
+
+def _upright(picture: Image.Image, source: object, name: str) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except _UNREADABLE as error:  # pixels are decoded here: the file may break off
+        what = source if isinstance(source, str | Path) else name
+        raise PictureError(f"{what} is not a picture that can be read") from error
+
+
+def _to_eight_bits(picture: Image.Image, name: str) -> Image.Image:
+    """Bring a picture of any mode to L, LA, RGB or RGBA."""
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise PictureError(f"{name}: mode {picture.mode} with values outside 0..65535")
+        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    if picture.mode == "F":
+        raise PictureError(f"{name}: mode F; floating point pixels have no fixed range, convert the picture to 8 bits")
+    if picture.mode == "La":
+        return picture.convert("LA")
+    if picture.mode in ("P", "PA", "RGBa"):
+        return picture.convert("RGBA")
+    try:
+        return picture if picture.mode in ("L", "LA", "RGB", "RGBA") else picture.convert("RGB")
+    except ValueError as error:
+        raise PictureError(f"{name}: mode {picture.mode} cannot be turned into RGB") from error
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """Flatten a picture of mode L, LA, RGB or RGBA to RGB, on white where it is transparent."""
+    if picture.mode in ("RGBA", "LA"):
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")

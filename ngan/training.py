@@ -1,0 +1,311 @@
+"""One update of the five networks, its phases and schedule, and the generators' average; knows no Accelerate."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ngan.config import TrainConfig
+from ngan.losses import (
+    adversarial_loss,
+    branch_discriminator_loss,
+    code_discriminator_loss,
+    code_generator_loss,
+    feature_matching_loss,
+    image_generator_loss,
+    location_loss,
+    r1_penalty,
+    reconstruction_loss,
+)
+from ngan.masks import composite, crop, crop_box, damage, make_masks
+from ngan.model import NGAN, NGANDiscriminators, NGANOutput
+
+LOSSES = ("code_g", "code_d", "image_g", "global_d", "local_d")
+Losses = dict[str, torch.Tensor]
+
+
+@dataclass
+class Networks:
+    """The five networks as the two modules that hold them, wrapped for several processes or not."""
+
+    generators: nn.Module
+    discriminators: nn.Module
+
+
+@dataclass
+class Optimizers:
+    """One Adam for both generators, one for all critics."""
+
+    generators: torch.optim.Optimizer
+    discriminators: torch.optim.Optimizer
+
+
+@dataclass
+class Batch:
+    """What one update sees.
+
+    Attributes:
+        image: (N, 3, H, W), [-1, 1], ground truth.
+        corrupted: (N, 3, H, W), [-1, 1], equal to `image` where the mask is 0.
+        mask: (N, 1, H, W), {0, 1}, 1 = missing.
+        hidden: whether the networks have to find the damage themselves.
+    """
+
+    image: torch.Tensor
+    corrupted: torch.Tensor
+    mask: torch.Tensor
+    hidden: bool
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on `device`, its images in channels_last."""
+        images = (
+            t.to(device, memory_format=torch.channels_last, non_blocking=True) for t in (self.image, self.corrupted)
+        )
+        return Batch(*images, self.mask.to(device, non_blocking=True), self.hidden)
+
+
+def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
+    """Build the networks of a configuration, warm-started where it says so, in channels_last.
+
+    Raises:
+        ValueError: weights to start from that belong to other networks.
+    """
+    torch.manual_seed(config.seed)
+    generators = NGAN(
+        code_width=config.code_width,
+        image_width=config.image_width,
+        patch=config.patch,
+        blocks=config.blocks,
+        attention_every=config.attention_every,
+        image_size=config.image_size,
+    )
+    discriminators = NGANDiscriminators(width=config.discriminator_width, embedding=config.embedding)
+    for own, source, field in (
+        (generators, config.init_from, "init_from"),
+        (discriminators, config.init_discriminators_from, "init_discriminators_from"),
+    ):
+        if source:
+            given = type(own).from_pretrained(source)
+            try:
+                own.load_state_dict(given.state_dict())
+            except RuntimeError as error:
+                raise ValueError(
+                    f"{field}={source!r}: its networks differ from the configuration's: {error}"
+                ) from error
+    return generators.to(memory_format=torch.channels_last), discriminators.to(memory_format=torch.channels_last)
+
+
+def make_optimizers(networks: Networks, config: TrainConfig) -> Optimizers:
+    """Build Adam for both generators and for all critics."""
+    return Optimizers(
+        torch.optim.Adam(networks.generators.parameters(), config.learning_rate, (config.beta1, 0.99), fused=True),
+        torch.optim.Adam(
+            networks.discriminators.parameters(),
+            config.discriminator_learning_rate,
+            (config.discriminator_beta1, 0.99),
+            fused=True,
+        ),
+    )
+
+
+def make_batch(image: torch.Tensor, config: TrainConfig, generator: torch.Generator) -> Batch:
+    """Damage a batch of faces (N, 3, H, W), [-1, 1]: holes, or for `find_share` of the batches damage to be found."""
+    n, _, height, width = image.shape
+    if torch.rand((), generator=generator, device=generator.device) < config.find_share:
+        corrupted, mask = damage(image, generator)
+        return Batch(image, corrupted, mask, hidden=True)
+    mask = make_masks(config.masks, n, height, width, generator)
+    return Batch(image, image * (1 - mask), mask, hidden=False)
+
+
+def phase(step: int, config: TrainConfig) -> tuple[bool, bool]:
+    """Tell whether the update `step` (from 0) trains the generators, and whether the critics take part."""
+    if step < config.generator_only_steps:
+        return True, False
+    return step >= config.generator_only_steps + config.discriminator_only_steps, True
+
+
+def learning_rate_factor(step: int, config: TrainConfig, minutes: float = 0.0) -> float:
+    """Return what both learning rates are multiplied by at update `step` (from 0), `minutes` into this launch.
+
+    A linear rise over `warmup_steps`, times a cosine from 1 to 0 over the run, or over the launch's minutes, or 1.
+    """
+    warmup = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    done = {
+        "cosine": step / config.max_train_steps,
+        "minutes": minutes / max(config.max_train_minutes, 1e-9),
+        "constant": 0.0,
+    }
+    return warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, done[config.schedule])))
+
+
+def train_step(
+    networks: Networks,
+    optimizers: Optimizers,
+    batch: Batch,
+    config: TrainConfig,
+    step: int,
+    backward: Callable[[torch.Tensor], None],
+) -> Losses:
+    """Make one update: critics first, then generators against the updated critics, as GANs alternate (Goodfellow
+    2014).
+
+    Args:
+        networks: the five networks; their weights change.
+        optimizers: one for the generators, one for the critics; they step.
+        batch: ground truth, corrupted image, mask.
+        config: weights of the losses and phases.
+        step: number of this update, from 0.
+        backward: takes the summed loss of a half, such as `Accelerator.backward`.
+
+    Returns:
+        Detached scalars: the losses of the networks that took part under their five names, terms as `<loss>/<term>`.
+    """
+    train_generators, use_critics = phase(step, config)
+    autocast = torch.autocast(batch.image.device.type, torch.bfloat16, enabled=config.mixed_precision == "bf16")
+    with autocast, contextlib.nullcontext() if train_generators else torch.no_grad():
+        # (a), (b) corrupted image through the code generator and then the image generator
+        output: NGANOutput = networks.generators(batch.corrupted, None if batch.hidden else batch.mask)
+    # (c) known pixels pasted, windows around the damage cut, once
+    shown = output.location.sigmoid() if batch.hidden else batch.mask
+    code = composite(batch.corrupted, output.code_image, shown)
+    box = crop_box(batch.mask, config.window)
+    fake = (code, output.composite, crop(output.composite, box, config.window))
+    real = (batch.image, batch.image, crop(batch.image, box, config.window))
+    losses: Losses = {}
+    if use_critics:
+        # (d) critics: code_d, global_d, local_d on detached fakes
+        losses |= _discriminator_half(
+            networks, optimizers, real, tuple(f.detach() for f in fake), config, step, autocast, backward
+        )
+    if train_generators:
+        # (e) generators: code_g, image_g against the updated, frozen critics
+        losses |= _generator_half(
+            networks, optimizers, batch, output, real, fake, config, use_critics, autocast, backward
+        )
+    return losses
+
+
+def _discriminator_half(
+    networks: Networks,
+    optimizers: Optimizers,
+    real: tuple[torch.Tensor, ...],
+    fake: tuple[torch.Tensor, ...],
+    config: TrainConfig,
+    step: int,
+    autocast: torch.autocast,
+    backward: Callable[[torch.Tensor], None],
+) -> Losses:
+    with autocast:
+        # Real and fake in one pass: no layer looks across the batch, and one large pass is faster than two.
+        judged = networks.discriminators(*(torch.cat(pair) for pair in zip(real, fake, strict=True)))
+    (code_r, code_f), (global_r, global_f), (local_r, local_f), (joint_r, joint_f) = (
+        judged[name].logits.chunk(2) for name in ("code", "global", "local", "joint")
+    )
+    losses = {
+        "code_d": code_discriminator_loss(code_r, code_f),
+        "global_d": branch_discriminator_loss(global_r, global_f, joint_r, joint_f),
+        "local_d": branch_discriminator_loss(local_r, local_f, joint_r, joint_f),
+    }
+    total = torch.stack(list(losses.values())).sum()
+    if config.r1_gamma and step % config.r1_every == 0:
+        images = [image.detach().clone().requires_grad_() for image in real]
+        judged = networks.discriminators(*images)  # float32: a gradient of a gradient
+        penalty = r1_penalty(sum(j.logits for j in judged.values()), images)
+        total = total + config.r1_gamma / 2 * config.r1_every * penalty
+        losses["global_d/r1"] = penalty
+    backward(total)
+    optimizers.discriminators.step()
+    optimizers.discriminators.zero_grad()
+    return {name: loss.detach() for name, loss in losses.items()}
+
+
+def _generator_half(
+    networks: Networks,
+    optimizers: Optimizers,
+    batch: Batch,
+    output: NGANOutput,
+    real: tuple[torch.Tensor, ...],
+    fake: tuple[torch.Tensor, ...],
+    config: TrainConfig,
+    use_critics: bool,
+    autocast: torch.autocast,
+    backward: Callable[[torch.Tensor], None],
+) -> Losses:
+    def reconstruction(image: torch.Tensor) -> torch.Tensor:
+        return reconstruction_loss(image, batch.image, batch.mask, config.distance, config.hole_weight)
+
+    zero = output.image.new_zeros(())
+    terms = {
+        "code_g/coding": config.lambda_coding * reconstruction(output.code_image),
+        "code_g/location": config.lambda_location * location_loss(output.location, batch.mask),
+        "code_g/adversarial": zero,
+        "image_g/reconstruction": config.lambda_reconstruction * reconstruction(output.image),
+        "image_g/adversarial": zero,
+        "image_g/feature_matching": zero,
+    }
+    if use_critics:
+        networks.discriminators.requires_grad_(False)  # else they would collect the generators' gradient
+        with autocast:
+            judged = networks.discriminators(*fake)
+            with torch.no_grad():
+                truth = networks.discriminators(*real)
+        matching = [
+            feature_matching_loss(judged[name].features, truth[name].features) for name in ("code", "global", "local")
+        ]
+        terms["code_g/adversarial"] = config.lambda_code_adversarial * adversarial_loss(judged["code"].logits)
+        terms["image_g/adversarial"] = config.lambda_image_adversarial * adversarial_loss(judged["joint"].logits)
+        terms["image_g/feature_matching"] = config.lambda_feature_matching * torch.stack(matching).mean()
+    image_g = image_generator_loss(
+        *(terms[f"image_g/{term}"] for term in ("reconstruction", "adversarial", "feature_matching"))
+    )
+    # The code is not detached on its way into the image generator: so the reconstruction of the final image reaches
+    # the code generator too, which is the "reconstruction" part of code_g. One backward sums both losses, so it is
+    # added once.
+    backward(image_g + terms["code_g/coding"] + terms["code_g/location"] + terms["code_g/adversarial"])
+    optimizers.generators.step()
+    optimizers.generators.zero_grad()
+    networks.discriminators.requires_grad_(True)
+    code_g = code_generator_loss(
+        terms["code_g/coding"], terms["image_g/reconstruction"], terms["code_g/adversarial"], terms["code_g/location"]
+    )
+    return {name: value.detach() for name, value in {"code_g": code_g, "image_g": image_g, **terms}.items()}
+
+
+class EMA:
+    """Exponential moving average of a module's parameters; buffers are copied.
+
+    Args:
+        module: what to follow; its present weights are the first average.
+        half_life: images after which a weight's share has halved; 0 = the average is the module itself. Early in a run
+            it is at most a twentieth of the images seen (as in StyleGAN2-ADA), so that the first random weights are
+            soon forgotten.
+    """
+
+    def __init__(self, module: nn.Module, half_life: float) -> None:
+        self.half_life = half_life
+        self.average = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, images: int, images_seen: int) -> None:
+        """Move the average towards `module` after an update on `images` images, the latest of `images_seen`."""
+        half_life = min(self.half_life, 0.05 * images_seen)
+        decay = 0.5 ** (images / half_life) if half_life > 0 else 0.0
+        state = module.state_dict()
+        floats = [name for name, tensor in state.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([self.average[name] for name in floats], [state[name] for name in floats], 1 - decay)
+        for name in state.keys() - set(floats):
+            self.average[name].copy_(state[name])
+
+    @contextlib.contextmanager
+    def applied(self, module: nn.Module) -> Iterator[None]:
+        """Lend the average to `module` for the length of a with-block."""
+        own = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+        module.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            module.load_state_dict(own)

@@ -1,0 +1,65 @@
+"""Small nets, a seeded batch and drawn faces, for all tests."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from ngan.model import NGAN, NGANDiscriminators
+
+
+@pytest.fixture
+def tiny_nets() -> tuple[NGAN, NGANDiscriminators]:
+    """Both generators and all critics, seeded, in training mode."""
+    torch.manual_seed(0)
+    return (
+        NGAN(code_width=8, image_width=8, blocks=2, attention_every=2, image_size=32),
+        NGANDiscriminators(width=4, embedding=8),
+    )
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (2, 3, 32, 32) in [-1, 1] and masks (2, 1, 32, 32): a centre hole and a box at the edge."""
+    generator = torch.Generator().manual_seed(0)
+    images = 2 * torch.rand(2, 3, 32, 32, generator=generator) - 1
+    masks = torch.zeros(2, 1, 32, 32)
+    masks[0, :, 8:24, 8:24] = 1
+    masks[1, :, 20:, :10] = 1
+    return images, masks
+
+
+@pytest.fixture
+def face_folder(tmp_path: Path) -> Path:
+    """A folder with 12 drawn faces of 64 x 64 pixels under train and 4 under validation."""
+    for split, seeds in {"train": range(12), "validation": range(100, 104)}.items():
+        (tmp_path / "faces" / split).mkdir(parents=True)
+        for seed in seeds:
+            draw_face(seed).save(tmp_path / "faces" / split / f"{seed:03}.png")
+    return tmp_path / "faces"
+
+
+def draw_face(seed: int, size: int = 64) -> Image.Image:
+    """Draw hair, head, eyes, nose and mouth, about where an aligned face has them, RGB of `size` pixels a side."""
+    random = np.random.default_rng(seed)
+
+    def colour(low: int, high: int) -> tuple[int, ...]:
+        return tuple(int(value) for value in random.integers(low, high, 3))
+
+    def ellipse(x: float, y: float, rx: float, ry: float, fill: tuple[int, ...]) -> None:
+        pen.ellipse([size * (x - rx), size * (y - ry), size * (x + rx), size * (y + ry)], fill=fill)
+
+    image = Image.new("RGB", (size, size), colour(0, 256))
+    pen = ImageDraw.Draw(image)
+    x, y = 0.5 + random.uniform(-0.03, 0.03, 2)
+    wide, iris, skin = random.uniform(0.26, 0.34), colour(10, 120), colour(120, 240)
+    ellipse(x, y - 0.08, wide + 0.06, 0.40, colour(0, 130))
+    ellipse(x, y + 0.02, wide, 0.38, skin)
+    for side in (-1, 1):
+        ellipse(x + 0.14 * side, y - 0.06, 0.06, 0.035, (245, 245, 245))
+        ellipse(x + 0.14 * side, y - 0.06, 0.028, 0.028, iris)
+    ellipse(x, y + 0.07, 0.03, 0.07, tuple(int(0.85 * value) for value in skin))
+    ellipse(x, y + 0.22, random.uniform(0.08, 0.14), 0.03, (170, 50, 60))
+    return image

@@ -1,0 +1,118 @@
+"""What the tests of the page share: the page as a process, and a hand on its canvas in a browser."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+
+
+@contextmanager
+def running_page(model: Path, folder: Path) -> Iterator[str]:
+    """Run `app.py` on a free port.
+
+    Args:
+        model: folder of the model it loads.
+        folder: where its log and its cache of pictures go.
+
+    Yields:
+        Its address, ending in a slash.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {
+        "NGAN_MODEL": str(model),
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(folder / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
+    log = folder / "app.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py")],
+            env={**os.environ, **settings},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        _wait_for(url, process, log)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + 180
+    while time.monotonic() < end:
+        assert process.poll() is None, f"app.py ended by itself:\n{log.read_text()}"
+        try:
+            with urllib.request.urlopen(f"{url}config", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    raise AssertionError(f"app.py did not answer in 180 s:\n{log.read_text()}")
+
+
+class Editor:
+    """The page's canvas; all points are pixels of the picture on it.
+
+    Args:
+        page: a Playwright page on which `app.py` is open.
+        size: (width, height) of the picture that is going to be on the canvas.
+    """
+
+    def __init__(self, page, size: tuple[int, int]) -> None:
+        self.page = page
+        self.size = size
+        self.root = page.locator("#editor")
+        self.canvas = self.root.locator("canvas").first  # of the two canvases, the first takes the mouse
+        self.root.get_by_label("Brush", exact=True).wait_for(timeout=60_000)
+
+    def open(self, path: Path, selector: str = "#editor input[type=file]") -> None:
+        """Give a picture file to the canvas, or to another file input of the page."""
+        self.page.locator(selector).set_input_files(str(path))
+        self.wait_for_picture()
+
+    def wait_for_picture(self) -> None:
+        # 'Brush Size' shows once a picture is on the canvas and the brush is chosen
+        self.root.get_by_label("Brush Size", exact=True).wait_for(timeout=60_000)
+        self.page.wait_for_timeout(1000)  # the picture is zoomed to fit; nothing tells when that is over
+
+    def stroke(self, points: list[tuple[float, float]]) -> None:
+        """Paint a line through `points`."""
+        mouse = self.page.mouse
+        mouse.move(*self._on_screen(points[0]))
+        mouse.down()
+        for point in points[1:]:
+            mouse.move(*self._on_screen(point), steps=12)
+        mouse.up()
+        self.page.wait_for_timeout(200)
+
+    def _on_screen(self, point: tuple[float, float]) -> tuple[float, float]:
+        box = self.canvas.bounding_box()
+        zoom = float(re.sub(r"[^\d.]", "", self.root.locator(".zoom-number").inner_text())) / 100
+        x = box["x"] + box["width"] / 2 + (point[0] - self.size[0] / 2) * zoom
+        return x, box["y"] + box["height"] / 2 + (point[1] - self.size[1] / 2) * zoom

@@ -1,0 +1,159 @@
+import pytest
+import torch
+
+from ngan.masks import (
+    DAMAGE_KINDS,
+    MASK_KINDS,
+    box_masks,
+    composite,
+    crop,
+    crop_box,
+    damage,
+    make_masks,
+)
+
+# Smallest and largest share of the image that one mask may cover, and the smallest and largest mean over many.
+AREAS = {
+    "center": (0.25, 0.25, 0.25, 0.25),
+    "box": (0.06, 0.26, 0.11, 0.17),  # sides of 1/4 to 1/2, mean (3/8)^2 = 0.14
+    "freeform": (0.002, 0.7, 0.06, 0.25),
+    "wide": (0.01, 0.9, 0.12, 0.45),
+    "mixed": (0.002, 0.9, 0.1, 0.3),
+}
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def images(n=4, height=64, width=64):
+    return 2 * torch.rand(n, 3, height, width, generator=seeded(99)) - 1
+
+
+@pytest.mark.parametrize("kind", MASK_KINDS)
+@pytest.mark.parametrize("height, width", [(64, 64), (48, 80), (33, 47)])
+def test_masks_are_zero_or_one_of_the_right_shape(kind, height, width):
+    mask = make_masks(kind, 6, height, width, seeded())
+    assert mask.shape == (6, 1, height, width) and mask.dtype == torch.float32
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    assert (mask.sum(dim=(1, 2, 3)) > 0).all()
+
+
+@pytest.mark.parametrize("kind", MASK_KINDS)
+def test_areas_stay_within_bounds(kind):
+    low, high, mean_low, mean_high = AREAS[kind]
+    area = make_masks(kind, 300, 64, 64, seeded(1)).mean(dim=(1, 2, 3))
+    assert low <= area.min() and area.max() <= high
+    assert mean_low <= area.mean() <= mean_high
+
+
+def test_centre_hole_is_the_middle_half_of_each_side():
+    mask = make_masks("center", 1, 8, 12, seeded())
+    assert mask[0, 0, 2:6, 3:9].all() and mask.sum() == 24
+
+
+def test_boxes_are_whole_and_inside():
+    for mask in box_masks(200, 40, 60, seeded(), low=0.25, high=0.5)[:, 0]:
+        rows, columns = mask.amax(1).nonzero().flatten(), mask.amax(0).nonzero().flatten()
+        height, width = len(rows), len(columns)
+        assert rows[-1] - rows[0] + 1 == height and columns[-1] - columns[0] + 1 == width
+        assert mask.sum() == height * width
+        assert 10 <= height <= 20 and 15 <= width <= 30
+
+
+def test_boxes_reach_every_edge():
+    mask = box_masks(500, 32, 32, seeded()).amax(0)[0]
+    assert mask[0].any() and mask[-1].any() and mask[:, 0].any() and mask[:, -1].any()
+
+
+@pytest.mark.parametrize("kind", MASK_KINDS)
+def test_seed_decides_the_masks(kind):
+    first = make_masks(kind, 5, 48, 48, seeded(7))
+    assert torch.equal(first, make_masks(kind, 5, 48, 48, seeded(7)))
+    if kind != "center":
+        assert not torch.equal(first, make_masks(kind, 5, 48, 48, seeded(8)))
+        assert len({tuple(mask.flatten().tolist()) for mask in first}) == 5
+
+
+def test_global_random_state_is_left_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    make_masks("mixed", 4, 32, 32, seeded())
+    damage(images(), seeded())
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("kind", MASK_KINDS)
+def test_holes_scale_with_the_image(kind):
+    small = make_masks(kind, 200, 64, 64, seeded(2)).mean(dim=(1, 2, 3))
+    large = make_masks(kind, 200, 128, 128, seeded(2)).mean(dim=(1, 2, 3))
+    assert large.mean().item() == pytest.approx(small.mean().item(), rel=0.08)
+    assert (large - small).abs().max() < 0.08  # the same draws, so the same holes
+
+
+def test_unknown_kinds_are_named():
+    with pytest.raises(ValueError, match="'round' is not one of center, box"):
+        make_masks("round", 1, 8, 8, seeded())
+    with pytest.raises(ValueError, match="'rust' is not one of solid, noise"):
+        damage(images(), seeded(), "rust")
+
+
+@pytest.mark.parametrize("kind", [*DAMAGE_KINDS, None])
+@pytest.mark.parametrize("height, width", [(64, 64), (33, 47)])
+def test_damage_stays_within_its_mask_and_range(kind, height, width):
+    image = images(6, height, width)
+    before = image.clone()
+    for seed in range(4):
+        damaged, mask = damage(image, seeded(seed), kind)
+        assert damaged.shape == image.shape and mask.shape == (6, 1, height, width)
+        assert set(mask.unique().tolist()) == {0.0, 1.0}
+        known = (mask == 0).expand_as(image)
+        assert torch.equal(damaged[known], image[known])
+        assert damaged.isfinite().all() and damaged.abs().max() <= 1
+    assert torch.equal(image, before)
+
+
+@pytest.mark.parametrize("kind", DAMAGE_KINDS)
+def test_damage_changes_what_its_mask_marks(kind):
+    image = images()
+    for seed in range(4):
+        damaged, mask = damage(image, seeded(seed), kind)
+        assert (mask.sum(dim=(1, 2, 3)) > 0).all()
+        changed = (damaged - image).abs().amax(dim=1, keepdim=True) > 0.02
+        assert changed[mask == 1].float().mean() > 0.95
+
+
+@pytest.mark.parametrize("kind", [*DAMAGE_KINDS, None])
+def test_seed_decides_the_damage(kind):
+    first, mask = damage(images(), seeded(3), kind)
+    again, same = damage(images(), seeded(3), kind)
+    assert torch.equal(first, again) and torch.equal(mask, same)
+    assert not torch.equal(first, damage(images(), seeded(4), kind)[0])
+    assert len({tuple(m.flatten().tolist()) for m in mask}) > 1
+
+
+def test_composite_is_exact_on_both_sides():
+    known, fill = images(2), images(2).flip(-1)
+    mask = make_masks("box", 2, 64, 64, seeded())
+    joined = composite(known, fill, mask)
+    hole = (mask == 1).expand_as(known)
+    assert torch.equal(joined[hole], fill[hole]) and torch.equal(joined[~hole], known[~hole])
+
+
+def test_window_is_centred_on_the_damage_and_inside():
+    mask = torch.zeros(4, 1, 20, 30)
+    mask[0, :, 7:10, 12:15] = 1  # centre (8, 13): a window of 8 starts at (8 - 4, 13 - 4)
+    mask[1, :, :2, :2] = 1
+    mask[2, :, -1, -1] = 1
+    box = crop_box(mask, 8)
+    assert box[:3].tolist() == [[4, 9], [0, 0], [12, 22]]
+    assert (box[3] - torch.tensor([6, 11])).abs().max() <= 1  # an empty mask: the image's centre
+
+
+def test_crop_cuts_each_window_and_passes_gradients():
+    image = torch.arange(2 * 3 * 6 * 5.0).view(2, 3, 6, 5).requires_grad_()
+    cut = crop(image, torch.tensor([[0, 1], [3, 2]]), 3)
+    assert torch.equal(cut[0], image[0, :, 0:3, 1:4]) and torch.equal(cut[1], image[1, :, 3:6, 2:5])
+    cut.sum().backward()
+    assert image.grad.sum() == cut.numel() and image.grad[0, 0, 5, 0] == 0
