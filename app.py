@@ -33,15 +33,16 @@ Open a picture of a face, paint over what you want gone, press **Fill**. All els
 """
 NOTES = """
 Works best on a picture cropped square around one face that looks at the camera. The network draws at {side} pixels a
-side and the filled part is enlarged to fit, so it is softer than a large photo. What it draws may not be how the person
-looks: do not take it for the truth. Its weights were trained on CelebA and are for **non-commercial research** only.
-Your pictures are not kept: they are deleted within the hour and used for nothing else.
+side and the filled part is enlarged to fit, so it is softer than a large photo. What it draws may not be how the
+person looks: do not take it for the truth. Its weights were trained on CelebA and are for **non-commercial research**
+only. Your pictures are not kept: they are deleted within the hour and used for nothing else.
 """
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 CSS = """
 .gradio-container {max-width: 1180px !important; margin: 0 auto !important}
 #head h1 {margin-bottom: 4px}
 #notes {font-size: 13px; opacity: .8}
+#inside .grid-wrap {min-height: 150px !important}
 @media (min-width: 760px) {#slider {min-height: 568px}}
 @media (max-width: 640px) {
   #editor {height: 420px !important}

@@ -17,8 +17,8 @@ from ngan.model import NGAN
 _TEXT = """# {title}
 
 Fills damaged or missing parts of a face, with a mask or finding the damage itself. A nested GAN after Li et al., [Face
-Inpainting via Nested Generative Adversarial Networks](https://doi.org/10.1109/ACCESS.2019.2949614), IEEE Access 2019: a
-code generator and its discriminator nested inside an image generator with a global and a local discriminator.
+Inpainting via Nested Generative Adversarial Networks](https://doi.org/10.1109/ACCESS.2019.2949614), IEEE Access 2019:
+a code generator and its discriminator nested inside an image generator with a global and a local discriminator.
 
 ![corrupted, code image, location, filled, truth](samples.png)
 
@@ -117,7 +117,7 @@ def _figures(result: dict[str, Any] | None, public: dict[str, Any]) -> str:
         return "Not measured: the run had no validation split."
     size = result["image_size"]
     return (
-        f"{result['n']:,} faces of the split `{public['validation_split']}` at {size}x{size}; composite against truth, "
+        f"{result['n']:,} faces of the split `{public['validation_split']}` at {size}x{size}; composite against truth "
         "rounded to 8 bits; means over images; the same seeded holes for every method. Hole: the hole's pixels only; "
         f"border: {result['border_width']} pixels to each side of its border. IoU: of the damage found without a mask."
         f"\n\n{format_table(result)}"

@@ -26,6 +26,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 
+_AT_LEAST_1 = """code_width image_width patch discriminator_width embedding batch_size gradient_accumulation_steps
+    max_train_steps r1_every checkpoint_every checkpoints_keep log_every sample_faces"""
+_AT_LEAST_0 = """num_workers blocks attention_every local_size hole_weight lambda_coding lambda_reconstruction
+    lambda_location lambda_code_adversarial lambda_image_adversarial lambda_feature_matching r1_gamma max_train_minutes
+    generator_only_steps discriminator_only_steps warmup_steps ema_half_life seed sample_every evaluate_limit"""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -106,31 +112,9 @@ class TrainConfig:
     data_note: str = ""  # what the card says of the data and its terms, Markdown
 
     def __post_init__(self) -> None:
-        for name in (
-            "batch_size",
-            "gradient_accumulation_steps",
-            "max_train_steps",
-            "r1_every",
-            "log_every",
-            "checkpoint_every",
-            "checkpoints_keep",
-        ):
+        for name in _AT_LEAST_1.split():
             self._check(name, getattr(self, name) >= 1, "at least 1")
-        for field in dataclasses.fields(self):
-            if field.name.startswith(
-                (
-                    "lambda_",
-                    "generator_only",
-                    "discriminator_only",
-                    "warmup",
-                    "max_train_minutes",
-                    "sample_",
-                    "ema_",
-                    "r1_g",
-                )
-            ):
-                self._check(field.name, getattr(self, field.name) >= 0, "at least 0")
-        for name in ("hole_weight", "local_size", "num_workers", "evaluate_limit", "seed"):
+        for name in _AT_LEAST_0.split():
             self._check(name, getattr(self, name) >= 0, "at least 0")
         for name in ("learning_rate", "discriminator_learning_rate"):
             self._check(name, 0 < getattr(self, name) < 1, "between 0 and 1")

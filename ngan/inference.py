@@ -1,9 +1,9 @@
 """From picture to picture: `Inpainter` fills the damage of a face picture of any size and mode.
 
 The networks work at the size they were trained at. A picture is shrunk to it, filled, and only the hole's pixels are
-brought back to the picture's own size; all others are returned bit for bit. Two corrections keep the hole's border from
-showing. On the small grid, the slow difference between picture and network around the hole is spread into it. On the
-large one, what shrinking took from the picture is carried a little way into the hole.
+brought back to the picture's own size; all others are returned bit for bit. Two corrections keep the hole's border
+from showing. On the small grid, the slow difference between picture and network around the hole is spread into it. On
+the large one, what shrinking took from the picture is carried a little way into the hole.
 
 `Inpainter` keeps no state between calls: threads may share one.
 """

@@ -1,0 +1,146 @@
+"""Checkpoints: all of the state, complete or absent, and damaged ones passed over by name."""
+
+import dataclasses
+import errno
+
+import pytest
+import torch
+
+import ngan.checkpoint
+from ngan.checkpoint import Counters, list_checkpoints, resume, save_checkpoint
+from ngan.config import TrainConfig
+from ngan.training import EMA, Batch, Networks, make_networks, make_optimizers, train_step
+
+CONFIG = TrainConfig(
+    image_size=32, code_width=8, image_width=8, blocks=1, attention_every=0, discriminator_width=4, embedding=8
+)
+
+
+class State:
+    """Networks, optimizers and average after some updates on one batch."""
+
+    def __init__(self, images: torch.Tensor, masks: torch.Tensor, seed: int = 0, updates: int = 0) -> None:
+        config = dataclasses.replace(CONFIG, seed=seed, mixed_precision="no")
+        self.config, self.batch = config, Batch(images, images * (1 - masks), masks, hidden=False)
+        self.networks = Networks(*make_networks(config))
+        self.optimizers = make_optimizers(self.networks, config)
+        self.average = EMA(self.networks.generators, 100)
+        self.counters = Counters()
+        for _ in range(updates):
+            self.update()
+
+    def update(self) -> None:
+        step = self.counters.step
+        train_step(self.networks, self.optimizers, self.batch, self.config, step, lambda loss: loss.backward())
+        self.average.update(self.networks.generators, 2, 1000)
+        self.counters.step += 1
+
+    def save(self, folder, keep=5):
+        parts = (self.networks, self.optimizers, self.average, self.counters)
+        return save_checkpoint(folder, *parts, dataclasses.asdict(self.config), keep)
+
+    def resume(self, folder, which="latest"):
+        self.counters = resume(folder, which, self.networks, self.optimizers, self.average)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        found = {f"g.{k}": v for k, v in self.networks.generators.state_dict().items()}
+        found |= {f"d.{k}": v for k, v in self.networks.discriminators.state_dict().items()}
+        return found | {f"average.{k}": v for k, v in self.average.average.items()}
+
+
+def assert_same(a: State, b: State) -> None:
+    ours, theirs = a.tensors(), b.tensors()
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_a_resumed_run_ends_with_the_very_weights_of_the_uninterrupted_one(tmp_path, batch):
+    straight = State(*batch, updates=5)
+    first = State(*batch, updates=3)
+    folder = first.save(tmp_path)
+    second = State(*batch, seed=1)
+    second.resume(tmp_path)
+    assert folder.name == "checkpoint-0000003" and second.counters == Counters(step=3)
+    assert_same(first, second)
+    second.update()
+    second.update()
+    assert_same(straight, second)
+
+
+def test_a_checkpoint_holds_exactly_its_files_and_no_pickle(tmp_path, batch):
+    folder = State(*batch, updates=1).save(tmp_path)
+    weights = ("average", "discriminators", "discriminators_adam", "generators", "generators_adam")
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        [*(f"{name}.safetensors" for name in weights), "state.json"]
+    )
+    assert [p.name for p in tmp_path.iterdir()] == [folder.name]
+
+
+def test_only_the_newest_stay(tmp_path, batch):
+    state = State(*batch)
+    for _ in range(4):
+        state.update()
+        state.save(tmp_path, keep=2)
+    assert [p.name for p in list_checkpoints(tmp_path)] == ["checkpoint-0000003", "checkpoint-0000004"]
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_rest(tmp_path, batch, monkeypatch):
+    state = State(*batch, updates=1)
+    state.save(tmp_path, keep=1)
+    written = []
+
+    def full(tensors, path):
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        path.write_bytes(b"half")
+
+    monkeypatch.setattr(ngan.checkpoint, "save_file", full)
+    state.update()
+    with pytest.raises(OSError, match="No space left"):
+        state.save(tmp_path, keep=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-0000001"]
+    State(*batch).resume(tmp_path)
+
+
+@pytest.mark.parametrize("damaged", ["generators.safetensors", "generators_adam.safetensors", "state.json"])
+def test_latest_passes_over_a_damaged_checkpoint_and_names_it(tmp_path, batch, damaged, caplog):
+    state = State(*batch, updates=1)
+    state.save(tmp_path)
+    state.update()
+    newest = state.save(tmp_path)
+    path = newest / damaged
+    path.write_bytes(path.read_bytes()[:100])
+    other = State(*batch, seed=1)
+    other.resume(tmp_path)
+    assert other.counters.step == 1
+    assert f"{newest} is damaged" in caplog.text
+
+
+def test_a_missing_file_is_a_damaged_checkpoint_that_changes_nothing(tmp_path, batch):
+    folder = State(*batch, updates=1).save(tmp_path)
+    (folder / "average.safetensors").unlink()
+    other, untouched = State(*batch, seed=1), State(*batch, seed=1)
+    with pytest.raises(ValueError, match="checkpoint-0000001 is damaged"):
+        other.resume(tmp_path, "checkpoint-0000001")
+    with pytest.raises(ValueError, match="none of 1 checkpoints fits"):
+        other.resume(tmp_path)
+    assert_same(other, untouched)
+
+
+def test_a_checkpoint_of_other_networks_is_refused_by_name(tmp_path, batch):
+    State(*batch, updates=1).save(tmp_path)
+    config = dataclasses.replace(CONFIG, blocks=2)
+    networks = Networks(*make_networks(config))
+    with pytest.raises(ValueError, match=r"does not fit NGAN; weights missing: image_generator\.core\.1"):
+        resume(
+            tmp_path, "checkpoint-0000001", networks, make_optimizers(networks, config), EMA(networks.generators, 1)
+        )
+
+
+def test_latest_of_nothing_is_a_fresh_start_and_a_named_one_must_exist(tmp_path, batch):
+    state = State(*batch)
+    state.resume(tmp_path)
+    assert state.counters == Counters()
+    with pytest.raises(ValueError, match="'checkpoint-0000009': no such folder"):
+        state.resume(tmp_path, "checkpoint-0000009")

@@ -1,0 +1,90 @@
+"""What a run may be told, and how it refuses the rest."""
+
+import json
+
+import pytest
+
+from ngan.config import TrainConfig, parse_config
+
+
+def test_the_command_line_goes_over_the_file_over_the_recipe_over_the_defaults(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"recipe": "paper", "batch_size": 3, "seed": 7, "lambda_coding": 0.25}))
+    config, dry_run = parse_config(["--config", str(path), "--seed", "9", "--streaming", "true", "--dry-run"])
+    assert (config.distance, config.r1_gamma, config.lambda_feature_matching) == ("mse", 0.0, 0.0)  # the recipe's
+    assert (config.batch_size, config.lambda_coding) == (3, 0.25)  # the file's
+    assert (config.seed, config.streaming) == (9, True)  # the command line's
+    assert config.learning_rate == TrainConfig().learning_rate
+    assert dry_run
+
+
+def test_a_written_configuration_reads_as_itself(tmp_path):
+    config = TrainConfig(dataset="faces", batch_size=5, learning_rate=1e-3, in_memory=False)
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json())
+    assert parse_config(["--config", str(path)]) == (config, False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("batch_size", 0, "at least 1"),
+        ("max_train_steps", -1, "at least 1"),
+        ("lambda_coding", -0.5, "at least 0"),
+        ("find_share", 1.5, r"in \[0, 1\]"),
+        ("learning_rate", 0.0, "between 0 and 1"),
+        ("beta1", 1.0, r"in \[0, 1\)"),
+        ("image_size", 100, "a multiple of 4 x patch = 8"),
+        ("image_size", 8, "from 16"),
+        ("local_size", 200, "at most image_size = 128"),
+        ("recipe", "best", "one of default, paper"),
+        ("distance", "l2", "one of l1, mse"),
+        ("masks", "holes", "one of center"),
+        ("schedule", "minutes", "max_train_minutes=0.0: must be above 0"),
+        ("mixed_precision", "fp16", "one of bf16, no"),
+        ("report_to", "mlflow", "one of tensorboard"),
+        ("patch", 0, "at least 1"),
+    ],
+)
+def test_an_impossible_value_is_refused_by_name_and_rule(field, value, rule):
+    with pytest.raises(ValueError, match=rule) as caught:
+        TrainConfig(**{field: value})
+    assert field in str(caught.value)
+    assert repr(value) in str(caught.value) or field == "schedule"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('{"batchsize": 4}', "unknown field batchsize"),
+        ('{"batch_size": "4"}', "batch_size='4' must be of type int"),
+        ('{"in_memory": 1}', "in_memory=1 must be of type bool"),
+        ("[1]", "must be an object"),
+        ("{", "not JSON"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(tmp_path, text, complaint):
+    path = tmp_path / "run.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=complaint):
+        parse_config(["--config", str(path)])
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(ValueError, match="nowhere.json: cannot be read"):
+        parse_config(["--config", "nowhere.json"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--batchsize", "4"], ["--batch_size", "many"], ["--in_memory", "maybe"], ["--batch", "4"]]
+)
+def test_an_unknown_option_or_value_ends_with_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse_config(arguments)
+    assert caught.value.code == 2
+    assert arguments[0].lstrip("-") in capsys.readouterr().err
+
+
+def test_the_window_is_half_the_image_unless_given():
+    assert TrainConfig(image_size=64).window == 32
+    assert TrainConfig(image_size=64, local_size=24).window == 24
