@@ -135,9 +135,9 @@ def example_grid(
     damages: Sequence[str] = DAMAGE_KINDS,
     seed: int = 0,
 ) -> Image.Image:
-    """Draw `sample_grid` of the first faces: two faces a kind of hole, then one a kind of damage, its mask kept back.
+    """Draw `sample_grid` of the first faces: two a kind of hole (one, if there is one), then one a kind of damage.
 
-    The holes and the damage are those that `evaluate` measures at the same seed.
+    The holes and the damage, whose mask is kept back, are those that `evaluate` measures at the same seed.
 
     Args:
         model: the nested generators.
@@ -150,9 +150,10 @@ def example_grid(
         ValueError: an unknown kind, or neither masks nor damages.
     """
     _check_kinds(masks, damages)
-    rows = [(kind, i % len(faces)) for i, kind in enumerate([*(kind for kind in masks for _ in range(2)), *damages])]
+    a_kind = min(2, len(faces))
+    rows = [(kind, i % len(faces)) for i, kind in enumerate([*(k for k in masks for _ in range(a_kind)), *damages])]
     images = to_float(torch.stack([faces[i] for _, i in rows]))
-    holes, parts = 2 * len(masks), []
+    holes, parts = a_kind * len(masks), []
     if masks:
         drawn = [_draw_masks(kind, images, seed, [i]) for kind, i in rows[:holes]]
         parts.append(sample_grid(model, images[:holes], torch.cat(drawn)))

@@ -187,9 +187,8 @@ def _marked(hole: np.ndarray) -> Image.Image:
 
 def _shrink_mask(marked: Image.Image, grid: tuple[int, int]) -> torch.Tensor:
     """(1, 1, h, w), 1 = a cell in which at least one pixel is marked; `grid` is (w, h)."""
-    share = marked.convert("F").resize(
-        grid, Image.Resampling.BOX
-    )  # in whole numbers, one pixel of many would round to 0
+    # as floats: in whole numbers, the share of one pixel among many would round to 0
+    share = marked.convert("F").resize(grid, Image.Resampling.BOX)
     return torch.from_numpy(np.array(share) > 0)[None, None].float()
 
 

@@ -6,6 +6,7 @@ generator of the parent-confrontation GAN (`ImageGenerator` against `GlobalDiscr
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,28 @@ class NGANOutput:
 
 class _StrictHubMixin(PyTorchModelHubMixin):
     """`from_pretrained` that refuses whatever does not fit, by name, and reads safetensors only."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> "_StrictHubMixin":
+        """Load a model from a folder or the Hub, in evaluation mode, float32.
+
+        Args:
+            pretrained_model_name_or_path: a folder that `save_pretrained` wrote, or a Hub id, "organisation/name".
+            **kwargs: as of `PyTorchModelHubMixin.from_pretrained`: revision, cache_dir, token, local_files_only,
+                force_download, map_location; and arguments of the constructor, which go over the stored ones.
+
+        Raises:
+            FileNotFoundError: no such folder, or nothing of this kind in it.
+            ValueError: a configuration or weights that do not fit, naming what is missing, unexpected or misshapen.
+            huggingface_hub.errors.HfHubHTTPError: the Hub has no such model or does not answer.
+        """
+        source = str(pretrained_model_name_or_path)
+        if not Path(source).is_dir() and (source.startswith((".", "~", os.sep)) or source.count("/") > 1):
+            raise FileNotFoundError(f"{source}: no such folder, and not a Hub id, which reads organisation/name")
+        try:
+            return super().from_pretrained(source, **kwargs)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{source}/{constants.CONFIG_NAME} is not JSON: {error}") from error
 
     @classmethod
     def _from_pretrained(

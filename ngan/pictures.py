@@ -131,10 +131,7 @@ def _to_eight_bits(picture: Image.Image, name: str) -> Image.Image:
         return picture.convert("LA")
     if picture.mode in ("P", "PA", "RGBa"):
         return picture.convert("RGBA")
-    try:
-        return picture if picture.mode in ("L", "LA", "RGB", "RGBA") else picture.convert("RGB")
-    except ValueError as error:
-        raise PictureError(f"{name}: mode {picture.mode} cannot be turned into RGB") from error
+    return picture if picture.mode in ("L", "LA", "RGB", "RGBA") else picture.convert("RGB")
 
 
 def on_white(picture: Image.Image) -> Image.Image:

@@ -258,3 +258,15 @@ def test_hub_repository_is_read_like_a_folder(saved, monkeypatch, tiny_nets, bat
     image, mask = batch
     loaded = NGAN.from_pretrained("nobody/faces")
     assert torch.equal(loaded(image, mask).composite, tiny_nets[0](image, mask).composite)
+
+
+@pytest.mark.parametrize("source", ["./nowhere", "/no/such/folder", "~/nowhere", "a/b/c"])
+def test_a_folder_that_is_not_there_is_named(source):
+    with pytest.raises(FileNotFoundError, match=f"{source}: no such folder"):
+        NGAN.from_pretrained(source)
+
+
+def test_a_config_that_is_not_json_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="config.json is not JSON"):
+        NGAN.from_pretrained(tmp_path)
