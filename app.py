@@ -235,6 +235,7 @@ with gr.Blocks(title="Face inpainting by a nested GAN", delete_cache=(600, 3000)
             )
             editor = gr.ImageEditor(
                 label="Picture",
+                placeholder="Drop a picture of a face here",
                 type="pil",
                 image_mode="RGBA",
                 format="png",

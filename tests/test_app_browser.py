@@ -135,7 +135,7 @@ def test_a_stroke_is_filled_and_the_rest_is_untouched(browser, url: str, picture
         assert np.array_equal(np.asarray(Image.open(download.value.path())), after)
 
 
-def test_a_finger_fills_on_a_phone(browser, url: str, picture: Path):
+def test_the_page_works_on_a_phone(browser, url: str, picture: Path):
     with opened(browser, url, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as page:
         editor = Editor(page, SIZE)
         editor.open(picture, "input[data-testid$='-upload-button']")
