@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from ngan.batches import make_batches
 from ngan.checkpoint import Counters, resume, save_checkpoint
 from ngan.config import TrainConfig, parse_config
-from ngan.data import FaceSet, flip_horizontally, load_faces, to_float
+from ngan.data import FaceSet, load_faces, to_float
 from ngan.evaluation import evaluate, example_grid, format_table
 from ngan.export import check_push, export_run, push_run
 from ngan.masks import make_masks
@@ -36,7 +36,6 @@ from ngan.training import (
     Networks,
     Optimizers,
     learning_rate_factor,
-    make_batch,
     make_networks,
     make_optimizers,
     phase,
@@ -159,7 +158,6 @@ def train(run: Run) -> None:
     config, accelerator, counters = run.config, run.accelerator, run.counters
     rank, world = accelerator.process_index, accelerator.num_processes
     batches = make_batches(config, rank, world, counters.step, pin=accelerator.device.type == "cuda")
-    generator = torch.Generator()
     began, minutes_before, saved = time.monotonic(), counters.minutes, counters.step
     meter = Meter(accelerator.reduce)
     bar = tqdm(
@@ -174,10 +172,8 @@ def train(run: Run) -> None:
             break
         factor = learning_rate_factor(counters.step, config, minutes)
         _set_learning_rates(run, factor)
-        for i in range(config.gradient_accumulation_steps):
-            generator.manual_seed(_seed(config.seed, counters.step, i, accelerator.process_index))
-            image = flip_horizontally(to_float(next(batches)), generator)
-            batch = make_batch(image, config, generator).to(accelerator.device)
+        for _ in range(config.gradient_accumulation_steps):
+            batch = next(batches).to(accelerator.device)
             with accelerator.accumulate(run.networks.generators, run.networks.discriminators):
                 losses = train_step(run.networks, run.optimizers, batch, config, counters.step, accelerator.backward)
             meter.add(losses, counters.step)
@@ -284,13 +280,6 @@ def _set_learning_rates(run: Run, factor: float) -> None:
     ):
         for group in optimizer.param_groups:
             group["lr"] = rate * factor
-
-
-def _seed(*numbers: int) -> int:
-    seed = 0
-    for number in numbers:
-        seed = (seed * 1_000_003 + number + 1) % 2**63
-    return seed
 
 
 def _drop_metrics_after(path: Path, step: int) -> None:

@@ -1,41 +1,49 @@
-"""Endless batches of a training set: the same pictures at the same update, whether the run was interrupted or not."""
+"""Batches of a training run: a pure function of their number, whether the run was interrupted or not.
+
+Each holds its pictures, holes and damage, so loader workers make all of it beside the training step.
+"""
 
 from collections.abc import Iterator
 
 import torch
 
 from ngan.config import TrainConfig
-from ngan.data import load_faces, stream_faces
+from ngan.data import FaceSet, StreamedFaces, flip_horizontally, load_faces, stream_faces, to_float
+from ngan.training import Batch, make_batch
 
 
-class FaceOrder(torch.utils.data.Sampler[int]):
-    """Endless order of a process's pictures: a new permutation each epoch, a strided share, from any position.
+class TrainingBatches(torch.utils.data.Dataset):
+    """All batches of one process, by number: a new permutation each epoch, of which each process has a strided share.
 
     Args:
-        length: pictures in the set.
-        seed: of the permutations.
+        faces: the pictures.
+        config: of the run; `max_train_steps` x `gradient_accumulation_steps` batches.
         rank: number of this process.
         world_size: processes in all.
-        start: pictures of this process to pass over, for a resumed run.
     """
 
-    def __init__(self, length: int, seed: int, rank: int, world_size: int, start: int) -> None:
-        self.length, self.seed, self.rank, self.world_size, self.start = length, seed, rank, world_size, start
+    def __init__(self, faces: FaceSet, config: TrainConfig, rank: int, world_size: int) -> None:
+        self.faces, self.config, self.rank, self.world_size = faces, config, rank, world_size
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
 
-    def __iter__(self) -> Iterator[int]:
-        position = self.start * self.world_size + self.rank
-        epoch, order = -1, torch.empty(0)
-        while True:
-            if position // self.length != epoch:
-                epoch = position // self.length
-                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-                order = torch.randperm(self.length, generator=generator)
-            yield int(order[position % self.length])
-            position += self.world_size
+    def __len__(self) -> int:
+        return self.config.max_train_steps * self.config.gradient_accumulation_steps
+
+    def __getitem__(self, number: int) -> Batch:
+        first = number * self.config.batch_size
+        picks = [self._pick((first + i) * self.world_size + self.rank) for i in range(self.config.batch_size)]
+        return _damaged(torch.stack([self.faces[i] for i in picks]), self.config, number, self.rank)
+
+    def _pick(self, position: int) -> int:
+        epoch, place = divmod(position, len(self.faces))
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(_seed(self.config.seed, epoch))
+            self._epoch, self._order = epoch, torch.randperm(len(self.faces), generator=generator)
+        return int(self._order[place])
 
 
-def make_batches(config: TrainConfig, rank: int, world_size: int, step: int, pin: bool) -> Iterator[torch.Tensor]:
-    """Return an endless iterator of a process's batches, uint8 (N, 3, S, S), as they come from update `step` on.
+def make_batches(config: TrainConfig, rank: int, world_size: int, step: int, pin: bool) -> Iterator[Batch]:
+    """Return the batches of a process from update `step` to the last.
 
     Args:
         config: of the run.
@@ -49,35 +57,47 @@ def make_batches(config: TrainConfig, rank: int, world_size: int, step: int, pin
         ValueError: a data set that cannot be used.
     """
     common = {"image_size": config.image_size, "column": config.image_column or None}
+    number = step * config.gradient_accumulation_steps
     if config.streaming:
         faces = stream_faces(
             config.dataset, config.split, seed=config.seed, rank=rank, world_size=world_size, **common
         )
-        order = None
-    else:
-        faces = load_faces(config.dataset, config.split, in_memory=config.in_memory, progress=rank == 0, **common)
-        drawn = step * config.gradient_accumulation_steps * config.batch_size
-        order = FaceOrder(len(faces), config.seed, rank, world_size, drawn)
+        return _streamed(faces, config, rank, number)
+    faces = load_faces(config.dataset, config.split, in_memory=config.in_memory, progress=rank == 0, **common)
+    batches = TrainingBatches(faces, config, rank, world_size)
     loader = torch.utils.data.DataLoader(
-        faces,
-        batch_size=config.batch_size,
-        sampler=order,
-        num_workers=0 if config.in_memory and not config.streaming else config.num_workers,
-        drop_last=True,
+        batches,
+        batch_size=None,  # a batch is made whole
+        sampler=range(number, len(batches)),
+        num_workers=config.num_workers,
         pin_memory=pin,
     )
-    return _endless(loader, faces)
+    return iter(loader)
 
 
-def _endless(loader: torch.utils.data.DataLoader, faces: torch.utils.data.Dataset) -> Iterator[torch.Tensor]:
+def _streamed(faces: StreamedFaces, config: TrainConfig, rank: int, number: int) -> Iterator[Batch]:
+    loader = torch.utils.data.DataLoader(
+        faces, batch_size=config.batch_size, num_workers=config.num_workers, drop_last=True
+    )
     epoch = 0
     while True:
-        if hasattr(faces, "set_epoch"):
-            faces.set_epoch(epoch)
-        empty = True
-        for batch in loader:
-            empty = False
-            yield batch
-        if empty:
-            raise ValueError("dataset: holds fewer pictures than one batch; lower --batch_size")
+        faces.set_epoch(epoch)
+        before = number
+        for images in loader:
+            yield _damaged(images, config, number, rank)
+            number += 1
+        if number == before:
+            raise ValueError(f"dataset={config.dataset!r}: holds fewer pictures than one batch; lower batch_size")
         epoch += 1
+
+
+def _damaged(images: torch.Tensor, config: TrainConfig, number: int, rank: int) -> Batch:
+    generator = torch.Generator().manual_seed(_seed(config.seed, number, rank))
+    return make_batch(flip_horizontally(to_float(images), generator), config, generator)
+
+
+def _seed(*numbers: int) -> int:
+    seed = 0
+    for number in numbers:
+        seed = (seed * 1_000_003 + number + 1) % 2**63
+    return seed

@@ -48,7 +48,7 @@ class TrainConfig:
     image_column: str = ""  # column of the pictures; "" = the only image column
     streaming: bool = False  # read the set as a stream, without a copy of it on disk
     in_memory: bool = True  # decode every picture once, into memory (image_size^2 * 3 bytes each)
-    num_workers: int = 0  # loader processes, when the pictures are not in memory
+    num_workers: int = 0  # loader processes, which also make the damage; 0 = the training process makes it
     recipe: str = "default"  # "default" or "paper": sets the losses below, unless they are given too
     # networks
     image_size: int = 128  # side of the training pictures, in pixels

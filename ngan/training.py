@@ -59,6 +59,10 @@ class Batch:
     mask: torch.Tensor
     hidden: bool
 
+    def pin_memory(self) -> "Batch":
+        """Return the batch in page-locked memory; a data loader calls it."""
+        return Batch(self.image.pin_memory(), self.corrupted.pin_memory(), self.mask.pin_memory(), self.hidden)
+
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`, its images in channels_last."""
         images = (

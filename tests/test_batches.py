@@ -5,42 +5,66 @@ import itertools
 import pytest
 import torch
 
-from ngan.batches import FaceOrder, make_batches
+from ngan.batches import TrainingBatches, make_batches
 from ngan.config import TrainConfig
 
 
-def first(order: FaceOrder, n: int) -> list[int]:
-    return list(itertools.islice(iter(order), n))
+def numbered(n: int) -> list[torch.Tensor]:
+    """Faces that can be told apart: grey of value i."""
+    return [torch.full((3, 16, 16), i, dtype=torch.uint8) for i in range(n)]
+
+
+def order(length: int, batches: int, **arguments: int) -> list[int]:
+    """The numbers of the faces that come first, in batches of 2, with `seed`, `rank`, `world_size` as given."""
+    given = {"seed": 0, "rank": 0, "world_size": 1, **arguments}
+    config = TrainConfig(image_size=16, batch_size=2, max_train_steps=100, seed=given["seed"])
+    made = TrainingBatches(numbered(length), config, given["rank"], given["world_size"])
+    return [round((float(image.mean()) + 1) * 127.5) for i in range(batches) for image in made[i].image]
 
 
 def test_every_picture_comes_once_an_epoch_in_an_order_of_its_own():
-    order = first(FaceOrder(10, seed=0, rank=0, world_size=1, start=0), 30)
-    epochs = [order[i : i + 10] for i in (0, 10, 20)]
+    whole = order(10, 15)
+    epochs = [whole[i : i + 10] for i in (0, 10, 20)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
-    assert order != first(FaceOrder(10, seed=1, rank=0, world_size=1, start=0), 30)
+    assert whole != order(10, 15, seed=1)
 
 
 def test_processes_share_an_epoch_between_them():
-    ranks = [first(FaceOrder(12, seed=0, rank=r, world_size=3, start=0), 4) for r in range(3)]
+    ranks = [order(12, 2, rank=r, world_size=3) for r in range(3)]
     assert sorted(itertools.chain(*ranks)) == list(range(12))
-    together = first(FaceOrder(12, seed=0, rank=0, world_size=1, start=0), 12)
+    together = order(12, 6)
     assert [ranks[i % 3][i // 3] for i in range(12)] == together
 
 
-def test_a_later_start_goes_on_where_it_would_have_been():
-    whole = first(FaceOrder(7, seed=0, rank=1, world_size=2, start=0), 20)
-    assert first(FaceOrder(7, seed=0, rank=1, world_size=2, start=9), 11) == whole[9:]
+def test_processes_see_different_holes():
+    config = TrainConfig(image_size=32, batch_size=4)
+    faces = numbered(8)
+    faces = [torch.full((3, 32, 32), int(face[0, 0, 0]), dtype=torch.uint8) for face in faces]
+    here, there = (TrainingBatches(faces, config, rank, 2)[0] for rank in (0, 1))
+    assert not torch.equal(here.mask, there.mask)
 
 
-@pytest.mark.parametrize("in_memory", [True, False])
-def test_batches_of_a_later_update_are_those_of_an_uninterrupted_run(face_folder, in_memory):
-    config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5, in_memory=in_memory)
-    whole = list(itertools.islice(make_batches(config, 0, 1, 0, pin=False), 4))
-    later = list(itertools.islice(make_batches(config, 0, 1, 2, pin=False), 2))
-    assert whole[0].shape == (5, 3, 16, 16) and whole[0].dtype == torch.uint8
-    assert all(torch.equal(a, b) for a, b in zip(whole[2:], later, strict=True))
-    assert not torch.equal(whole[0], whole[1])
+@pytest.mark.parametrize(("in_memory", "workers"), [(True, 0), (False, 0), (True, 2)])
+def test_batches_are_the_same_after_a_restart_and_from_workers(face_folder, in_memory, workers):
+    config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5, max_train_steps=4)
+    whole = list(make_batches(config, 0, 1, 0, pin=False))
+    again = TrainConfig(
+        **{**vars(config), "in_memory": in_memory, "num_workers": workers, "gradient_accumulation_steps": 1}
+    )
+    later = list(make_batches(again, 0, 1, 2, pin=False))
+    assert len(whole) == 4 and len(later) == 2
+    for a, b in zip(whole[2:], later, strict=True):
+        assert torch.equal(a.image, b.image) and torch.equal(a.mask, b.mask) and torch.equal(a.corrupted, b.corrupted)
+        assert a.hidden == b.hidden
+    assert whole[0].image.shape == (5, 3, 16, 16)
+    assert not torch.equal(whole[0].image, whole[1].image)
+
+
+def test_a_stream_goes_on_without_end(face_folder):
+    config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5, streaming=True)
+    batches = list(itertools.islice(make_batches(config, 0, 1, 0, pin=False), 5))  # 2 batches a pass
+    assert all(batch.image.shape == (5, 3, 16, 16) for batch in batches)
 
 
 def test_a_stream_smaller_than_a_batch_is_refused(face_folder):
