@@ -164,6 +164,7 @@ DAMAGE_MAKERS: dict[str, Callable[[torch.Tensor, torch.Generator], tuple[torch.T
     "blur": blur_damage,
 }
 DAMAGE_KINDS = tuple(DAMAGE_MAKERS)
+_DAMAGE_SHARES = torch.tensor([0.3, 0.2, 0.2, 0.2, 0.1])  # of solid, noise, scratch, text, blur in a mixed batch
 
 
 def damage(
@@ -174,7 +175,7 @@ def damage(
     Args:
         image: (N, 3, H, W), [-1, 1], on the CPU.
         generator: source of the draws.
-        kind: one of `DAMAGE_KINDS`; None = drawn for each sample.
+        kind: one of `DAMAGE_KINDS`; None = drawn for each sample, most often a plain colour.
 
     Returns:
         The damaged images (N, 3, H, W), [-1, 1], equal to `image` where the mask is 0, and the mask (N, 1, H, W), 1 =
@@ -187,7 +188,7 @@ def damage(
         raise ValueError(f"damage: {kind!r} is not one of {', '.join(DAMAGE_KINDS)}")
     if kind is not None:
         return DAMAGE_MAKERS[kind](image, generator)
-    drawn = torch.randint(len(DAMAGE_KINDS), (image.shape[0],), generator=generator).tolist()
+    drawn = torch.multinomial(_DAMAGE_SHARES, image.shape[0], replacement=True, generator=generator).tolist()
     pairs = [DAMAGE_MAKERS[DAMAGE_KINDS[k]](image[i : i + 1], generator) for i, k in enumerate(drawn)]
     return torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
 

@@ -1,0 +1,89 @@
+"""The embedded weights: there, whole, and better than a method without weights on a face they have never seen."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ngan import Inpainter
+from ngan.hub import EMBEDDED
+from ngan.masks import box_masks, center_masks, damage
+from ngan.metrics import iou, psnr
+from ngan.model import NGANDiscriminators
+
+ROOT = Path(__file__).parent.parent
+LIMIT = 24_000_000  # bytes of either weight file
+
+
+@pytest.fixture(scope="module")
+def inpainter() -> Inpainter:
+    return Inpainter(EMBEDDED, "cpu")
+
+
+@pytest.fixture(scope="module")
+def face() -> Image.Image:
+    return Image.open(ROOT / "examples/astronaut.png").convert("RGB").resize((128, 128), Image.Resampling.LANCZOS)
+
+
+def as_tensor(picture: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None] / 255
+
+
+def as_mask(mask: torch.Tensor) -> Image.Image:
+    return Image.fromarray((mask[0, 0].numpy() * 255).astype(np.uint8))
+
+
+def test_both_weight_files_are_small_enough_and_load():
+    assert (EMBEDDED / "model.safetensors").stat().st_size <= LIMIT
+    assert (EMBEDDED / "discriminators/model.safetensors").stat().st_size <= LIMIT
+    assert NGANDiscriminators.from_pretrained(EMBEDDED / "discriminators").local.classify.weight.isfinite().all()
+
+
+def test_the_card_states_terms_limits_and_the_measured_figures():
+    card = (EMBEDDED / "README.md").read_text()
+    result = json.loads((EMBEDDED / "results.json").read_text())
+    assert result["n"] == 1024 and result["split"] == "validation"
+    for words in ("non-commercial research", "CelebA", "Limits and bias", "train_accelerate.py"):
+        assert words in card
+    for kind in ("center", "box", "freeform"):
+        assert f"| {result['masks'][kind]['ngan']['psnr']:.2f} |" in card
+        assert f"| {result['masks'][kind]['telea']['psnr']:.2f} |" in card
+
+
+def test_a_face_never_seen_is_filled_better_than_by_telea(inpainter, face):
+    import cv2
+
+    truth = as_tensor(face)
+    for mask in (center_masks(1, 128, 128, torch.Generator()), *_boxes(4)):
+        marked = as_mask(mask)
+        filled = inpainter(face, marked)
+        telea = cv2.inpaint(np.asarray(face), np.asarray(marked), 3, cv2.INPAINT_TELEA)
+        ours, theirs = psnr(as_tensor(filled), truth, mask), psnr(as_tensor(Image.fromarray(telea)), truth, mask)
+        assert ours > theirs + 1, f"{ours.item():.2f} dB against {theirs.item():.2f} dB in the hole"
+
+
+def _boxes(n: int) -> list[torch.Tensor]:
+    """Boxes of a third of the side over the inner face, where more than skin or background has to be drawn."""
+    generator = torch.Generator().manual_seed(1)
+    small = box_masks(n, 64, 64, generator, 0.5, 0.7)
+    return [torch.nn.functional.pad(mask[None], (32, 32, 32, 32)) for mask in small]
+
+
+@pytest.mark.parametrize("kind", ["solid", "noise"])
+def test_damage_is_found_without_a_mask(inpainter, face, kind):
+    image = 2 * as_tensor(face).expand(8, -1, -1, -1) - 1
+    damaged, mask = damage(image, torch.Generator().manual_seed(0), kind)
+    with torch.no_grad():
+        found = (inpainter.model(damaged).location > 0).float()
+    assert iou(found, mask).mean() > 0.6
+
+
+def test_the_scratched_example_is_mended(inpainter):
+    scratched = Image.open(ROOT / "examples/astronaut_scratched.png").convert("RGB")
+    truth = Image.open(ROOT / "examples/astronaut.png").convert("RGB")
+    mended = inpainter(scratched)
+    before, after = psnr(as_tensor(scratched), as_tensor(truth)), psnr(as_tensor(mended), as_tensor(truth))
+    assert after > before + 1
