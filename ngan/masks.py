@@ -188,9 +188,13 @@ def damage(
         raise ValueError(f"damage: {kind!r} is not one of {', '.join(DAMAGE_KINDS)}")
     if kind is not None:
         return DAMAGE_MAKERS[kind](image, generator)
-    drawn = torch.multinomial(_DAMAGE_SHARES, image.shape[0], replacement=True, generator=generator).tolist()
-    pairs = [DAMAGE_MAKERS[DAMAGE_KINDS[k]](image[i : i + 1], generator) for i, k in enumerate(drawn)]
-    return torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
+    drawn = torch.multinomial(_DAMAGE_SHARES, image.shape[0], replacement=True, generator=generator)
+    damaged, mask = image.clone(), torch.zeros_like(image[:, :1])
+    for k, maker in enumerate(DAMAGE_MAKERS.values()):
+        picked = drawn == k
+        if picked.any():
+            damaged[picked], mask[picked] = maker(image[picked], generator)
+    return damaged, mask
 
 
 def composite(known: torch.Tensor, fill: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
