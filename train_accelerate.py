@@ -23,6 +23,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from ngan.batches import make_batches
+from ngan.card import public
 from ngan.checkpoint import Counters, resume, save_checkpoint
 from ngan.config import TrainConfig, parse_config
 from ngan.data import FaceSet, load_faces, to_float
@@ -31,6 +32,7 @@ from ngan.export import check_push, export_run, push_run
 from ngan.masks import make_masks
 from ngan.meter import Meter
 from ngan.samples import sample_grid
+from ngan.sources import split_names
 from ngan.training import (
     EMA,
     Networks,
@@ -41,6 +43,8 @@ from ngan.training import (
     phase,
     train_step,
 )
+
+VALIDATION_NAMES = ("validation", "valid", "val")  # of splits, in order of preference
 
 
 class Run:
@@ -68,6 +72,7 @@ class Run:
         self.bare, self.networks, self.optimizers = bare, Networks(*prepared[:2]), Optimizers(*prepared[2:])
         self.counters = Counters()
         self.validation: FaceSet | None = None
+        self.validation_split = ""
         self.stopped_by = 0  # number of the signal that asked for an end
 
     @property
@@ -134,10 +139,16 @@ def start(run: Run) -> None:
     config, accelerator = run.config, run.accelerator
     if config.resume_from_checkpoint:
         run.counters = resume(run.folder, config.resume_from_checkpoint, run.bare, run.optimizers, run.average)
-    if config.validation_split:
+    run.validation_split = config.validation_split
+    if config.validation_split == "auto":
+        names = split_names(config.dataset)
+        run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
+        if not run.validation_split and accelerator.is_main_process:
+            logging.warning("%s has no validation split: no samples, no final table", config.dataset)
+    if run.validation_split:
         run.validation = load_faces(
             config.dataset,
-            config.validation_split,
+            run.validation_split,
             image_size=config.image_size,
             column=config.image_column or None,
             limit=config.evaluate_limit or None,
@@ -232,7 +243,8 @@ def finish(run: Run) -> None:
         with run.average.applied(run.generators):
             result, grid = None, None
             if run.validation is not None:
-                result = evaluate(run.generators, run.validation, seed=run.config.seed, device=accelerator.device)
+                figures = evaluate(run.generators, run.validation, seed=run.config.seed, device=accelerator.device)
+                result = {"dataset": public(run.config.dataset), "split": run.validation_split, **figures}
                 grid = example_grid(run.generators, run.validation, seed=run.config.seed)
                 print(format_table(result))
             folder = run.folder / "model"

@@ -75,20 +75,20 @@ def write_card(
         model: the generators.
         config: of the run; local paths in it are cut to their last part.
         counters: how far the run had come.
-        result: what `ngan.evaluation.evaluate` returned, or None.
+        result: what `ngan.evaluation.evaluate` returned, with the names of the "dataset" and its "split", or None.
     """
-    public = {name: _public(value) for name, value in json.loads(config.to_json()).items()}
-    (folder / "train_config.json").write_text(json.dumps(public, indent=2) + "\n")
+    written = {name: public(value) for name, value in json.loads(config.to_json()).items()}
+    (folder / "train_config.json").write_text(json.dumps(written, indent=2) + "\n")
     name = config.push_to_hub or folder.resolve().name
     defaults = json.loads(TrainConfig().to_json())
     ignored = ("output_dir", "resume_from_checkpoint", "data_note", "push_to_hub")
-    command = " ".join(f"--{k} {v}" for k, v in public.items() if v != defaults[k] and k not in ignored)
+    command = " ".join(f"--{k} {v}" for k, v in written.items() if v != defaults[k] and k not in ignored)
     text = _TEXT.format(
         title=f"NGAN face inpainting, {config.image_size}x{config.image_size}",
         name=name,
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
         dtype="float16" if config.half_precision_export else "float32",
-        data=config.data_note or _NO_NOTE.format(dataset=public["dataset"]),
+        data=config.data_note or _NO_NOTE.format(dataset=written["dataset"]),
         images=counters.images_seen,
         size=config.image_size,
         steps=counters.step,
@@ -97,7 +97,7 @@ def write_card(
         command=command + " --output_dir runs/x",
         distance=config.distance.upper(),
         generator_only=config.generator_only_steps,
-        figures=_figures(result, public),
+        figures=_figures(result),
     )
     data = ModelCardData(
         library_name="ngan",
@@ -107,26 +107,29 @@ def write_card(
         tags=["inpainting", "face-inpainting", "gan", "ngan"],
         metrics=["psnr", "ssim"],
         model_name=name,
-        eval_results=_eval_results(result, public["dataset"], config.validation_split),
+        eval_results=_eval_results(result),
     )
     (folder / "README.md").write_text(f"---\n{data.to_yaml()}\n---\n\n{text}")
 
 
-def _figures(result: dict[str, Any] | None, public: dict[str, Any]) -> str:
+def _figures(result: dict[str, Any] | None) -> str:
     if result is None:
         return "Not measured: the run had no validation split."
     size = result["image_size"]
     return (
-        f"{result['n']:,} faces of the split `{public['validation_split']}` at {size}x{size}; composite against truth "
+        f"{result['n']:,} faces of the split `{result['split']}` at {size}x{size}; composite against truth "
         "rounded to 8 bits; means over images; the same seeded holes for every method. Hole: the hole's pixels only; "
         f"border: {result['border_width']} pixels to each side of its border. IoU: of the damage found without a mask."
         f"\n\n{format_table(result)}"
     )
 
 
-def _eval_results(result: dict[str, Any] | None, dataset: str, split: str) -> list[EvalResult]:
+def _eval_results(result: dict[str, Any] | None) -> list[EvalResult]:
     results = []
-    for kind, entry in (result or {"masks": {}})["masks"].items():
+    if result is None:
+        return results
+    dataset, split = result["dataset"], result["split"]
+    for kind, entry in result["masks"].items():
         for metric in ("psnr", "ssim"):
             results.append(
                 EvalResult(
@@ -149,6 +152,6 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores of a {platform.machine()} processor"
 
 
-def _public(value: Any) -> Any:
+def public(value: Any) -> Any:
     """Cut a local path to its last part: a card says nothing of the machine it was made on."""
     return Path(value).name if isinstance(value, str) and os.sep in value and Path(value).exists() else value

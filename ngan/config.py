@@ -44,7 +44,7 @@ class TrainConfig:
     dataset: str = ""  # Hub id, folder of pictures, parquet or `save_to_disk` folder
     output_dir: str = ""  # where checkpoints, samples, metrics and the model go
     split: str = "train"  # split to train on
-    validation_split: str = "validation"  # split of the samples and the final table; "" = none
+    validation_split: str = "auto"  # of samples and final table; "auto" = validation, valid or val; "" = none
     image_column: str = ""  # column of the pictures; "" = the only image column
     streaming: bool = False  # read the set as a stream, without a copy of it on disk
     in_memory: bool = True  # decode every picture once, into memory (image_size^2 * 3 bytes each)

@@ -237,3 +237,11 @@ def test_a_dry_run_prints_the_configuration_and_writes_nothing(run, tmp_path):
     assert done.returncode == 0
     assert json.loads(done.stdout)["seed"] == 4
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_validation_faces_trains_and_says_what_is_left_out(run, tmp_path):
+    done = train(run / "faces/train", tmp_path, "--max_train_steps", "2")
+    assert done.returncode == 0, done.stderr
+    assert "no validation split" in done.stderr
+    assert "Not measured" in (tmp_path / "model/README.md").read_text()
+    assert not (tmp_path / "samples").exists()

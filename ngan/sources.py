@@ -1,0 +1,149 @@
+"""The forms that a set of pictures comes in, Hub data set, data set folder, folder of pictures, opened as rows."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import datasets
+from PIL import Image
+
+logger = logging.getLogger("ngan")
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+_TABLES = (".parquet", ".arrow", ".tar")
+_SHARDS = 16  # of a local set when streamed, so that loader workers and processes can share it
+
+
+def raw_rows(source: str | os.PathLike[str], split: str, column: str | None, streaming: bool) -> tuple[Any, str]:
+    """Open one split of a data set.
+
+    Args:
+        source: as for `ngan.data.load_faces`.
+        split: name of the split.
+        column: the column of the pictures; None = the only one that holds pictures.
+        streaming: read the rows while they come in.
+
+    Returns:
+        Its undecoded rows, with the picture column only, and that column's name.
+
+    Raises:
+        FileNotFoundError: `source` is a path to nothing.
+        ValueError: no such data set, split or column.
+    """
+    splits = _open(source, streaming)
+    if split not in splits:
+        raise ValueError(f"{source} has no split {split!r}; it has: {', '.join(map(str, splits))}")
+    rows = splits[split]
+    if streaming and isinstance(rows, datasets.Dataset):
+        rows = rows.to_iterable_dataset(num_shards=max(1, min(_SHARDS, len(rows))))
+    features = rows.features
+    if features is None:
+        features = rows._resolve_features().features  # a stream without a description: from its first rows
+    column = _picture_column(features, column, source)
+    rows = rows.select_columns([column])
+    if isinstance(features[column], datasets.Image):
+        rows = rows.cast_column(column, datasets.Image(decode=False))
+    return rows, column
+
+
+def split_names(source: str | os.PathLike[str]) -> list[str]:
+    """Return the names of a data set's splits; raises as `raw_rows` does."""
+    return list(_open(source, streaming=True))
+
+
+def _open(source: str | os.PathLike[str], streaming: bool) -> dict[str, Any]:
+    """Return the splits of `source` by name, in whichever of the four forms it comes."""
+    path = Path(source).expanduser()
+    if path.is_file() and path.suffix != ".parquet":
+        raise ValueError(
+            f"{source} is a file; give a folder of pictures, a data set folder, a parquet file or a Hub id"
+        )
+    if not path.exists():
+        text = str(source)
+        if text.startswith((".", "~", os.sep)) or text.count("/") > 1 or (os.sep != "/" and os.sep in text):
+            raise FileNotFoundError(f"{source}: no such folder")
+        return _load_dataset(source, streaming, path=text)
+    if path.is_file():
+        return _load_dataset(source, streaming, path="parquet", data_files=str(path))
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        return _load_from_disk(path)
+    if any(file.suffix in _TABLES for file in path.rglob("*")):
+        return _load_dataset(source, streaming, path=str(path))
+    return _picture_folder(path)
+
+
+def _load_dataset(source: str | os.PathLike[str], streaming: bool, **arguments: Any) -> dict[str, Any]:
+    try:
+        return dict(datasets.load_dataset(**arguments, streaming=streaming))
+    except datasets.exceptions.DatasetNotFoundError as error:
+        raise ValueError(
+            f"{source!r}: no folder here and no data set on the Hub has this name, or it is private or gated; check "
+            f"its spelling, log in with `hf auth login` if it needs an account, or give a folder as ./{source}"
+        ) from error
+    except ConnectionError as error:
+        raise ValueError(
+            f"{source!r}: no folder here has this name, and the Hub cannot be reached ({error})"
+        ) from error
+    except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
+        raise ValueError(f"{source}: `datasets` cannot read it ({error.__cause__ or error})") from error
+
+
+def _load_from_disk(path: Path) -> dict[str, datasets.Dataset]:
+    try:
+        saved = datasets.load_from_disk(str(path))
+    except (OSError, ValueError, LookupError) as error:  # IndexError: it was saved without a row
+        raise ValueError(f"{path}: `datasets` cannot read it, or it is empty ({error})") from error
+    return dict(saved) if isinstance(saved, datasets.DatasetDict) else {str(saved.split or "train"): saved}
+
+
+def _picture_folder(path: Path) -> dict[str, datasets.Dataset]:
+    # Not `load_dataset("imagefolder")`: that one also takes "test" or "val" in a file's own name for a split.
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    found: dict[str, list[str]] = {}
+    for file in sorted(path.rglob("*")):
+        inside = file.relative_to(path).parts
+        if file.suffix.lower() in suffixes and not any(part.startswith(".") for part in inside) and file.is_file():
+            split = SPLIT_FOLDERS.get(inside[0].lower(), "") if len(inside) > 1 else ""
+            found.setdefault(split, []).append(str(file))
+    if not found:
+        raise ValueError(f"{path} holds no picture and no data set")
+    outside = found.pop("", [])
+    if not found:
+        found = {"train": outside}
+    elif outside:
+        logger.warning("%s: left out %d pictures outside its split folders (%s, ...)", path, len(outside), outside[0])
+    feature = datasets.Features({"image": datasets.Image()})
+    return {split: datasets.Dataset.from_dict({"image": files}, features=feature) for split, files in found.items()}
+
+
+def _picture_column(features: dict[str, Any], column: str | None, source: str | os.PathLike[str]) -> str:
+    layout = ", ".join(features)
+    if column is not None and column not in features:
+        raise ValueError(f"{source} has no column {column!r}; it has: {layout}")
+    pictures = [name for name, feature in features.items() if _holds_pictures(feature)]
+    if column is not None and column not in pictures:
+        raise ValueError(
+            f"{source}: column {column!r} holds no pictures; those that do: {', '.join(pictures) or 'none'}"
+        )
+    if not pictures:
+        raise ValueError(f"{source} has no column of pictures; its columns: {layout}")
+    if column is None and len(pictures) > 1:
+        raise ValueError(
+            f"{source} has several columns of pictures ({', '.join(pictures)}); name one of them as column"
+        )
+    return column or pictures[0]
+
+
+def _holds_pictures(feature: Any) -> bool:
+    """Say whether a column is an Image, or the struct of bytes and path that an Image is stored as."""
+    if isinstance(feature, datasets.Image):
+        return True
+    binary = getattr(feature.get("bytes"), "dtype", "") if isinstance(feature, dict) else ""
+    return binary in ("binary", "large_binary") and set(feature) <= {"bytes", "path"}
