@@ -58,6 +58,7 @@ The full configuration is in `train_config.json`. Code image and final image are
   filled worse, and drawn towards what is common there.
 - Large holes come out softer than their surroundings; glasses, hands, hats and text are often lost.
 """
+_PATHS = ("dataset", "output_dir", "resume_from_checkpoint", "init_from", "init_discriminators_from")  # or Hub ids
 _NO_NOTE = "Trained on `{dataset}`; its own card states its terms, which hold for these weights too."
 
 
@@ -77,7 +78,8 @@ def write_card(
         counters: how far the run had come.
         result: what `ngan.evaluation.evaluate` returned, with the names of the "dataset" and its "split", or None.
     """
-    written = {name: public(value) for name, value in json.loads(config.to_json()).items()}
+    written = json.loads(config.to_json())
+    written |= {name: public(written[name]) for name in _PATHS}
     (folder / "train_config.json").write_text(json.dumps(written, indent=2) + "\n")
     name = config.push_to_hub or folder.resolve().name
     defaults = json.loads(TrainConfig().to_json())
@@ -152,6 +154,6 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores of a {platform.machine()} processor"
 
 
-def public(value: Any) -> Any:
-    """Cut a local path to its last part: a card says nothing of the machine it was made on."""
-    return Path(value).name if isinstance(value, str) and os.sep in value and Path(value).exists() else value
+def public(source: str) -> str:
+    """Cut a path on this machine to its last part, leave a Hub id: a card says nothing of where it was made."""
+    return Path(source).resolve().name if source and Path(source).exists() else source

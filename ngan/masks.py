@@ -164,7 +164,7 @@ DAMAGE_MAKERS: dict[str, Callable[[torch.Tensor, torch.Generator], tuple[torch.T
     "blur": blur_damage,
 }
 DAMAGE_KINDS = tuple(DAMAGE_MAKERS)
-_DAMAGE_SHARES = torch.tensor([0.3, 0.2, 0.2, 0.2, 0.1])  # of solid, noise, scratch, text, blur in a mixed batch
+_DAMAGE_SHARES = torch.tensor([0.4, 0.15, 0.2, 0.2, 0.05])  # of solid, noise, scratch, text, blur in a mixed batch
 
 
 def damage(

@@ -21,6 +21,7 @@ TINY = (
     "--embedding 8 --batch_size 4 --generator_only_steps 1 --warmup_steps 2 --mixed_precision no --log_every 1 "
     "--report_to none"
 ).split()
+NOTE = "Drawn by the tests, a/b and all. " * 20
 WEIGHTS = ("generators", "discriminators", "average", "generators_adam", "discriminators_adam")
 pytestmark = pytest.mark.slow
 
@@ -61,6 +62,7 @@ def run(tmp_path_factory) -> Path:
         folder / "faces",
         folder / "run",
         *"--max_train_steps 6 --checkpoint_every 2 --checkpoints_keep 2 --sample_every 3 --sample_faces 3".split(),
+        *("--data_note", NOTE),
     )
     assert done.returncode == 0, done.stderr
     return folder
@@ -106,6 +108,7 @@ def test_the_card_has_the_runs_own_figures_and_no_path_of_the_machine(run):
     assert f"| {result['masks']['center']['ngan']['psnr']:.2f} |" in card
     assert "24 images of 32x32 pixels seen in 6 updates" in card
     assert "4 faces of the split `validation`" in card
+    assert NOTE.strip() in card and "--dataset faces" in card
     written = "".join(p.read_text() for p in (run / "run/model").rglob("*") if p.suffix in (".md", ".json"))
     assert str(run) not in written and str(run.parent) not in written
 
