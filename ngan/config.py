@@ -64,7 +64,7 @@ class TrainConfig:
     init_discriminators_from: str = ""  # the same for the critics
     # damage
     masks: str = "mixed"  # kind of hole, as in ngan.masks
-    find_share: float = 0.25  # share of the batches whose mask is hidden from the networks, in [0, 1]
+    find_share: float = 0.33  # share of the batches whose mask is hidden from the networks, in [0, 1]
     # losses
     distance: str = "l1"  # of the reconstructions: "l1" or "mse"
     hole_weight: float = (
@@ -72,11 +72,11 @@ class TrainConfig:
     )
     lambda_coding: float = 0.5  # reconstruction of the code image
     lambda_reconstruction: float = 1.0  # reconstruction of the final image
-    lambda_location: float = 0.3  # location map
-    lambda_code_adversarial: float = 0.01  # fooling the code discriminator
-    lambda_image_adversarial: float = 0.03  # fooling the joint head
-    lambda_feature_matching: float = 0.3  # features of the three critics
-    r1_gamma: float = 0.2  # gradient penalty on real images; 0 = none
+    lambda_location: float = 1.0  # location map
+    lambda_code_adversarial: float = 0.05  # fooling the code discriminator
+    lambda_image_adversarial: float = 0.25  # fooling the joint head
+    lambda_feature_matching: float = 1.5  # features of the three critics
+    r1_gamma: float = 0.1  # gradient penalty on real images; 0 = none
     r1_every: int = 16  # steps between penalties, each weighted by this number
     # schedule
     batch_size: int = 16  # images a process and step, before accumulation
@@ -85,13 +85,13 @@ class TrainConfig:
     max_train_minutes: float = (
         0.0  # of this launch, after which it finishes the step, saves, evaluates and ends; 0 = no limit
     )
-    generator_only_steps: int = 0  # first phase: reconstruction only
-    discriminator_only_steps: int = 0  # second phase: critics only; then all five networks
-    learning_rate: float = 4e-4  # of both generators (Adam)
-    discriminator_learning_rate: float = 2e-4  # of all three critics (Adam)
+    generator_only_steps: int = 3000  # first phase: reconstruction only
+    discriminator_only_steps: int = 200  # second phase: critics only; then all five networks
+    learning_rate: float = 5e-4  # of both generators (Adam)
+    discriminator_learning_rate: float = 1e-3  # of all three critics (Adam)
     beta1: float = 0.9  # of the generators' Adam
     discriminator_beta1: float = 0.5  # of the critics' Adam
-    warmup_steps: int = 200  # updates over which both learning rates rise from 0
+    warmup_steps: int = 300  # updates over which both learning rates rise from 0
     schedule: str = (
         "cosine"  # "cosine" falls to 0 over max_train_steps, "minutes" over max_train_minutes, "constant" stays
     )

@@ -12,7 +12,15 @@ from ngan.config import TrainConfig
 from ngan.training import EMA, Batch, Networks, make_networks, make_optimizers, train_step
 
 CONFIG = TrainConfig(
-    image_size=32, code_width=8, image_width=8, blocks=1, attention_every=0, discriminator_width=4, embedding=8
+    image_size=32,
+    code_width=8,
+    image_width=8,
+    blocks=1,
+    attention_every=0,
+    discriminator_width=4,
+    embedding=8,
+    generator_only_steps=0,
+    discriminator_only_steps=0,
 )
 
 

@@ -18,8 +18,8 @@ from ngan.model import NGAN, NGANDiscriminators
 ROOT = Path(__file__).parent.parent
 TINY = (
     "--image_size 32 --code_width 8 --image_width 8 --blocks 1 --attention_every 1 --discriminator_width 4 "
-    "--embedding 8 --batch_size 4 --generator_only_steps 1 --warmup_steps 2 --mixed_precision no --log_every 1 "
-    "--report_to none"
+    "--embedding 8 --batch_size 4 --generator_only_steps 1 --discriminator_only_steps 0 --warmup_steps 2 "
+    "--mixed_precision no --log_every 1 --report_to none"
 ).split()
 NOTE = "Drawn by the tests, a/b and all. " * 20
 WEIGHTS = ("generators", "discriminators", "average", "generators_adam", "discriminators_adam")

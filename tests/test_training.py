@@ -34,6 +34,8 @@ CONFIG = TrainConfig(
     batch_size=2,
     mixed_precision="no",
     find_share=0.0,
+    generator_only_steps=0,
+    discriminator_only_steps=0,
 )
 
 
