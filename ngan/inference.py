@@ -35,7 +35,8 @@ class Stages:
 
     Attributes:
         corrupted: RGB, the picture with its hole painted grey.
-        code_image: RGB, the code generator's whole image.
+        code_image: RGB, the code generator's image in the hole, the picture's known pixels around it: what the image
+            generator decodes.
         location: L, where the code generator sees damage, 255 = surely.
         mask: L, {0, 255}, 255 = filled; the given mask, or the found one, all 0 if no damage was found.
         final: the result, as from `Inpainter.__call__`.
@@ -110,10 +111,11 @@ class Inpainter:
         if mask is None:
             output = self._look(picture)
         grey = Image.new("RGB", picture.size, (128, 128, 128))
-        marked = _marked(hole)
+        marked, rgb = _marked(hole), on_white(picture)
+        code = _to_picture(output.code_image).resize(picture.size, Image.Resampling.BICUBIC)
         return Stages(
-            corrupted=Image.composite(grey, on_white(picture), marked),
-            code_image=_to_picture(output.code_image).resize(picture.size, Image.Resampling.BICUBIC),
+            corrupted=Image.composite(grey, rgb, marked),
+            code_image=Image.composite(code, rgb, marked),
             location=_to_picture(output.location.sigmoid() * 2 - 1).resize(picture.size, Image.Resampling.BILINEAR),
             mask=marked,
             final=final,

@@ -66,12 +66,14 @@ def discriminator_loss(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> 
 def location_loss(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Return binary cross-entropy plus soft Dice of the location map (N, 1, H, W) against the mask, over all pixels.
 
-    Dice = 1 - 2 |P M| / (|P| + |M|) over the batch keeps thin damage from being outvoted by the rest of the picture.
+    Dice = 1 - 2 |P M| / (|P| + |M|) of each sample, averaged, keeps thin damage from being outvoted by the rest of the
+    picture, and by large damage of other samples.
     """
     logits, mask = logits.float(), mask.float()
     p = logits.sigmoid()
-    dice = 1 - (2 * (p * mask).sum() + 1) / (p.sum() + mask.sum() + 1)
-    return F.binary_cross_entropy_with_logits(logits, mask) + dice
+    overlap, total = (p * mask).sum(dim=(1, 2, 3)), (p + mask).sum(dim=(1, 2, 3))
+    dice = 1 - (2 * overlap + 1) / (total + 1)  # 1 pixel in both: an empty mask is met by an empty map
+    return F.binary_cross_entropy_with_logits(logits, mask) + dice.mean()
 
 
 def feature_matching_loss(fake: list[torch.Tensor], real: list[torch.Tensor]) -> torch.Tensor:

@@ -133,3 +133,14 @@ def test_the_five_losses_are_the_sums_they_say():
     # only the joint logits away from 0: own 2 log 2 + softplus(-2) / 2 * 2
     joint = losses.branch_discriminator_loss(zero, zero, zero + 2, zero - 2).item()
     assert joint == pytest.approx(2 * LOG2 + 0.126928, abs=1e-5)
+
+
+def test_location_loss_counts_small_damage_as_much_as_large():
+    """Both samples' maps are sure; one's large damage is found whole, the other's 4 pixels are all missed."""
+    mask = torch.zeros(2, 1, 16, 16)
+    mask[0, :, :12] = 1
+    mask[1, :, :2, :2] = 1
+    logits = torch.where(mask > 0, 30.0, -30.0)
+    logits[1] = -30.0
+    # Dice: 0 of the first; 1 - (0 + 1) / (4 + 1) = 0.8 of the second. Cross-entropy: 4 pixels of 512 cost 30 each.
+    assert losses.location_loss(logits, mask).item() == pytest.approx(0.4 + 4 * 30 / 512, rel=1e-3)
