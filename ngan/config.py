@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ngan.losses import DISTANCES
+from ngan.masks import MASK_KINDS
 
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -130,7 +131,7 @@ class TrainConfig:
         choices = {
             "recipe": tuple(RECIPES),
             "distance": DISTANCES,
-            "masks": ("center", "box", "freeform", "wide", "mixed"),
+            "masks": MASK_KINDS,
             "schedule": ("cosine", "minutes", "constant"),
             "mixed_precision": ("bf16", "no"),
             "report_to": ("tensorboard", "wandb", "trackio", "none"),

@@ -69,11 +69,26 @@ def wide_masks(n: int, height: int, width: int, generator: torch.Generator) -> t
     return mask
 
 
+def inner_masks(n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
+    """Return one box or bar a sample, 10 to 50 % of either side, over the inner face; (N, 1, H, W), 1 = missing.
+
+    Its centre lies in the middle of the image, where eyes, nose and mouth are: what people paint over most.
+    """
+    mask = torch.zeros(n, 1, height, width)
+    draws = torch.rand(n, 4, generator=generator)
+    sides = 0.1 + 0.4 * draws[:, :2]
+    low = 0.3 + 0.4 * draws[:, 2:] - sides / 2
+    edges = torch.cat([low, low + sides], dim=1) * torch.tensor([height, width, height, width])
+    for i, (top, left, bottom, right) in enumerate(edges.round().long().tolist()):
+        mask[i, :, top:bottom, left:right] = 1
+    return mask
+
+
 def mixed_masks(n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
-    """Return centre (20 %), box (30 %), free-form (25 %) and wide (25 %) holes mixed; (N, 1, H, W), 1 = missing."""
+    """Return centre (15 %), box (25 %), inner, free-form, wide holes (20 % each), mixed; (N, 1, H, W), 1 = missing."""
     share = _uniform(n, generator)
-    makers = (center_masks, box_masks, freeform_masks, wide_masks)
-    kind = torch.bucketize(share, torch.tensor([0.2, 0.5, 0.75]))
+    makers = (center_masks, box_masks, inner_masks, freeform_masks, wide_masks)
+    kind = torch.bucketize(share, torch.tensor([0.15, 0.4, 0.6, 0.8]))
     mask = torch.empty(n, 1, height, width)
     for i, maker in enumerate(makers):
         mask[kind == i] = maker(int((kind == i).sum()), height, width, generator)
@@ -83,6 +98,7 @@ def mixed_masks(n: int, height: int, width: int, generator: torch.Generator) -> 
 MASK_MAKERS: dict[str, Callable[[int, int, int, torch.Generator], torch.Tensor]] = {
     "center": center_masks,
     "box": box_masks,
+    "inner": inner_masks,
     "freeform": freeform_masks,
     "wide": wide_masks,
     "mixed": mixed_masks,

@@ -16,6 +16,7 @@ from ngan.masks import (
 AREAS = {
     "center": (0.25, 0.25, 0.25, 0.25),
     "box": (0.06, 0.26, 0.11, 0.17),  # sides of 1/4 to 1/2, mean (3/8)^2 = 0.14
+    "inner": (0.008, 0.26, 0.07, 0.11),  # sides of 1/10 to 1/2, mean 0.3^2 = 0.09
     "freeform": (0.002, 0.7, 0.06, 0.25),
     "wide": (0.01, 0.9, 0.12, 0.45),
     "mixed": (0.002, 0.9, 0.1, 0.3),
@@ -157,3 +158,11 @@ def test_crop_cuts_each_window_and_passes_gradients():
     assert torch.equal(cut[0], image[0, :, 0:3, 1:4]) and torch.equal(cut[1], image[1, :, 3:6, 2:5])
     cut.sum().backward()
     assert image.grad.sum() == cut.numel() and image.grad[0, 0, 5, 0] == 0
+
+
+def test_inner_holes_lie_over_the_inner_face_and_are_often_bars():
+    masks = make_masks("inner", 300, 100, 100, seeded(2))
+    assert not masks[:, :, :4].any() and not masks[..., 96:].any()
+    heights, widths = masks.amax(3).sum((1, 2)), masks.amax(2).sum((1, 2))
+    assert (masks.sum((1, 2, 3)) == heights * widths).all()  # one box each
+    assert ((heights / widths > 2) | (widths / heights > 2)).float().mean() > 0.2
