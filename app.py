@@ -118,7 +118,7 @@ def fill_painted(value: dict | None, photo: dict | None = None) -> tuple:
 
 
 def fill_found(value: dict | None, photo: dict | None = None) -> tuple:
-    """Find damage (scratches, blots, writing) and fill it; what is painted makes no difference.
+    """Find damage (plain colours and noise best) and fill it; what is painted makes no difference.
 
     Args:
         value: the editor's value.
@@ -255,7 +255,7 @@ with gr.Blocks(title="Face inpainting by a nested GAN", delete_cache=(600, 3000)
             gr.Examples(
                 [
                     [{"background": str(EXAMPLES / name), "layers": [], "composite": None}]
-                    for name in ("astronaut.png", "astronaut_scratched.png")
+                    for name in ("astronaut.png", "astronaut_marked.png")
                 ],
                 [editor],
                 label="No picture at hand? Try one of these",

@@ -144,7 +144,7 @@ class Inpainter:
     def _find(self, picture: Image.Image) -> np.ndarray:
         """Mark the damage that the code generator locates: (H, W), bool."""
         found = (self._look(picture).location > 0).float()  # > 0 in logits is over one half
-        found = F.max_pool2d(found, 3, stride=1, padding=1)  # the fringe of damage is damage too
+        found = F.max_pool2d(found, 5, stride=1, padding=2)  # the fringe of damage is damage too
         return np.asarray(_to_picture(found * 2 - 1).resize(picture.size, Image.Resampling.BILINEAR)) > 127
 
     def _fill(self, picture: Image.Image, hole: np.ndarray) -> tuple[Image.Image, NGANOutput]:

@@ -146,11 +146,11 @@ def test_the_page_works_on_a_phone(browser, url: str, picture: Path):
 def test_an_example_is_filled_without_a_stroke(browser, url: str):
     with opened(browser, url) as page:
         editor = Editor(page, (396, 396))
-        page.locator("button:has(img[src*='astronaut_scratched'])").first.click()
+        page.locator("button:has(img[src*='astronaut_marked'])").first.click()
         editor.wait_for_picture()
         page.locator("#find").click()
         before, after = result(page, url)
-        truth = np.asarray(Image.open(ROOT / "examples" / "astronaut_scratched.png"))
+        truth = np.asarray(Image.open(ROOT / "examples" / "astronaut_marked.png"))
         assert np.array_equal(before, truth) and after.shape == truth.shape and (after != truth).any()
 
 
