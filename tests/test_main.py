@@ -244,7 +244,7 @@ def test_words_that_do_not_parse_are_one_line_and_status_2(here, capsys, words, 
     [
         (["--help"], ["inpaint", "evaluate"]),
         (["inpaint", "--help"], ["--find-damage", "python -m ngan inpaint face.jpg mask.png -o filled.png"]),
-        (["evaluate", "--help"], ["--grid", "center, box, freeform", "(default: validation)"]),
+        (["evaluate", "--help"], ["--grid", "center, box, inner", "(default: validation)"]),
     ],
 )
 def test_help(capsys, words, told):
