@@ -57,7 +57,7 @@ def save_checkpoint(
     config: dict[str, Any],
     keep: int,
 ) -> Path:
-    """Write `checkpoint-<step>` below `output_dir` and remove all but the newest `keep`.
+    """Write `checkpoint-<step>` below `output_dir` and remove all others but those of the highest `keep` steps.
 
     Args:
         output_dir: folder of the run.
@@ -96,7 +96,8 @@ def save_checkpoint(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     for old in list_checkpoints(output_dir)[:-keep]:
-        shutil.rmtree(old)
+        if old != final:  # after a resume from an earlier one, the newest in time is not the highest in number
+            shutil.rmtree(old)
     return final
 
 

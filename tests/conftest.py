@@ -7,7 +7,24 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from ngan.config import TrainConfig
 from ngan.model import NGAN, NGANDiscriminators
+
+# Small networks, all five trained from the first update, in float32.
+TINY = TrainConfig(
+    image_size=32,
+    code_width=8,
+    image_width=8,
+    blocks=2,
+    attention_every=2,
+    discriminator_width=4,
+    embedding=8,
+    batch_size=2,
+    mixed_precision="no",
+    find_share=0.0,
+    generator_only_steps=0,
+    discriminator_only_steps=0,
+)
 
 
 @pytest.fixture

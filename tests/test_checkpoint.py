@@ -5,30 +5,18 @@ import errno
 
 import pytest
 import torch
+from conftest import TINY
 
 import ngan.checkpoint
 from ngan.checkpoint import Counters, list_checkpoints, resume, save_checkpoint
-from ngan.config import TrainConfig
 from ngan.training import EMA, Batch, Networks, make_networks, make_optimizers, train_step
-
-CONFIG = TrainConfig(
-    image_size=32,
-    code_width=8,
-    image_width=8,
-    blocks=1,
-    attention_every=0,
-    discriminator_width=4,
-    embedding=8,
-    generator_only_steps=0,
-    discriminator_only_steps=0,
-)
 
 
 class State:
     """Networks, optimizers and average after some updates on one batch."""
 
     def __init__(self, images: torch.Tensor, masks: torch.Tensor, seed: int = 0, updates: int = 0) -> None:
-        config = dataclasses.replace(CONFIG, seed=seed, mixed_precision="no")
+        config = dataclasses.replace(TINY, seed=seed)
         self.config, self.batch = config, Batch(images, images * (1 - masks), masks, hidden=False)
         self.networks = Networks(*make_networks(config))
         self.optimizers = make_optimizers(self.networks, config)
@@ -92,6 +80,17 @@ def test_only_the_newest_stay(tmp_path, batch):
     assert [p.name for p in list_checkpoints(tmp_path)] == ["checkpoint-0000003", "checkpoint-0000004"]
 
 
+def test_one_written_after_a_resume_from_an_earlier_one_stays(tmp_path, batch):
+    state = State(*batch)
+    for _ in range(3):
+        state.update()
+        state.save(tmp_path)
+    state.resume(tmp_path, "checkpoint-0000001")
+    state.counters.step = 0  # lower than all that are there
+    assert state.save(tmp_path, keep=2).is_dir()
+    assert [p.name for p in list_checkpoints(tmp_path)] == [f"checkpoint-000000{i}" for i in (0, 2, 3)]
+
+
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_rest(tmp_path, batch, monkeypatch):
     state = State(*batch, updates=1)
     state.save(tmp_path, keep=1)
@@ -138,9 +137,9 @@ def test_a_missing_file_is_a_damaged_checkpoint_that_changes_nothing(tmp_path, b
 
 def test_a_checkpoint_of_other_networks_is_refused_by_name(tmp_path, batch):
     State(*batch, updates=1).save(tmp_path)
-    config = dataclasses.replace(CONFIG, blocks=2)
+    config = dataclasses.replace(TINY, blocks=3)
     networks = Networks(*make_networks(config))
-    with pytest.raises(ValueError, match=r"does not fit NGAN; weights missing: image_generator\.core\.1"):
+    with pytest.raises(ValueError, match=r"does not fit NGAN; weights missing: image_generator\.core\.3"):
         resume(
             tmp_path, "checkpoint-0000001", networks, make_optimizers(networks, config), EMA(networks.generators, 1)
         )

@@ -5,8 +5,9 @@ import dataclasses
 
 import pytest
 import torch
+from conftest import TINY as CONFIG
 
-from ngan.config import RECIPES, TrainConfig
+from ngan.config import RECIPES
 from ngan.losses import adversarial_loss, discriminator_loss
 from ngan.masks import composite
 from ngan.training import (
@@ -21,21 +22,6 @@ from ngan.training import (
     make_optimizers,
     phase,
     train_step,
-)
-
-CONFIG = TrainConfig(
-    image_size=32,
-    code_width=8,
-    image_width=8,
-    blocks=2,
-    attention_every=2,
-    discriminator_width=4,
-    embedding=8,
-    batch_size=2,
-    mixed_precision="no",
-    find_share=0.0,
-    generator_only_steps=0,
-    discriminator_only_steps=0,
 )
 
 
