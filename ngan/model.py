@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import torch
 from huggingface_hub import PyTorchModelHubMixin, constants, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -22,6 +23,7 @@ from ngan.discriminators import CodeDiscriminator, GlobalDiscriminator, JointHea
 from ngan.generators import CodeGenerator, ImageGenerator
 from ngan.masks import composite
 
+_AT_MOST = 4096  # of any width, depth or size: beyond it a configuration is an error, not a model
 MASK_UNKNOWN = 0.5  # value of the code generator's mask channel when the damage is to be found
 
 _CARD = """---
@@ -76,6 +78,7 @@ class _StrictHubMixin(PyTorchModelHubMixin):
         Raises:
             FileNotFoundError: no such folder, or nothing of this kind in it.
             ValueError: a configuration or weights that do not fit, naming what is missing, unexpected or misshapen.
+            ConnectionError: the download broke off, again and again.
             huggingface_hub.errors.HfHubHTTPError: the Hub has no such model or does not answer.
         """
         source = str(pretrained_model_name_or_path)
@@ -127,10 +130,17 @@ class _StrictHubMixin(PyTorchModelHubMixin):
                 raise FileNotFoundError(
                     f"{model_id} on the Hub holds no {name}: not a model of {cls.__name__}"
                 ) from error
+            except HfHubHTTPError:
+                raise
+            except httpx2.HTTPError as error:  # after the client's own retries
+                raise ConnectionError(
+                    f"{model_id}: the download of {name} broke off ({error}); another try goes on where it stopped"
+                ) from error
 
         config = json.loads(fetch(constants.CONFIG_NAME).read_text())
         try:
-            model = cls(**{**config, **model_kwargs})
+            with torch.device("meta"):  # no memory is taken before the weights are known to fit
+                model = cls(**{**config, **model_kwargs})
         except TypeError as error:
             raise ValueError(f"{model_id}/{constants.CONFIG_NAME} does not fit {cls.__name__}: {error}") from error
         try:
@@ -140,8 +150,8 @@ class _StrictHubMixin(PyTorchModelHubMixin):
                 f"{model_id}/{constants.SAFETENSORS_SINGLE_FILE} is not a whole safetensors file: {error}"
             ) from error
         check_weights(model, weights, model_id)
-        model.load_state_dict(weights)
-        return model.to(map_location).eval()
+        model.to_empty(device=map_location).load_state_dict(weights)
+        return model.eval()
 
 
 class NGAN(
@@ -283,7 +293,7 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: st
         source: where they came from, for the message.
 
     Raises:
-        ValueError: naming the missing, unexpected and misshapen tensors.
+        ValueError: naming the missing, unexpected, misshapen and non-finite tensors.
     """
     own = model.state_dict()
     shapes = [
@@ -295,6 +305,7 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: st
         "missing": sorted(own.keys() - weights.keys()),
         "unexpected": sorted(weights.keys() - own.keys()),
         "of another shape": shapes,
+        "not finite": [k for k in own if k in weights and not weights[k].isfinite().all()],
     }
     problems = [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
     if problems:
@@ -302,5 +313,5 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: st
 
 
 def _require(name: str, value: Any, at_least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise ValueError(f"{name}={value!r}: must be an integer of at least {at_least}")
+    if isinstance(value, bool) or not isinstance(value, int) or not at_least <= value <= _AT_MOST:
+        raise ValueError(f"{name}={value!r}: must be an integer from {at_least} to {_AT_MOST}")

@@ -1,0 +1,185 @@
+"""`NGAN.from_pretrained` from a Hub: the real client over HTTP against a stand-in on loopback."""
+
+import json
+
+import pytest
+import torch
+from fake_hub import TOKEN, FakeHub
+from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from safetensors.torch import load_file, save_file
+
+from ngan.inference import Inpainter
+from ngan.model import NGAN, NGANDiscriminators
+
+NAME = "org/ngan-tiny"
+TINY = {"code_width": 8, "image_width": 8, "blocks": 1, "attention_every": 0, "image_size": 32}
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A Hub of this test's own, which this process's client talks to, with an empty cache and no token."""
+    with FakeHub(tmp_path / "hub") as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield hub
+
+
+def saved(tmp_path, seed=0):
+    """Make a tiny NGAN; return it with the files of its folder."""
+    torch.manual_seed(seed)
+    model = NGAN(**TINY).eval()
+    model.save_pretrained(tmp_path / f"model{seed}")
+    return model, {path.name: path.read_bytes() for path in (tmp_path / f"model{seed}").iterdir()}
+
+
+def same(a, b):
+    theirs = b.state_dict()
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in a.state_dict().items())
+
+
+def test_named_model_is_downloaded_once(hub, tmp_path):
+    model, files = saved(tmp_path)
+    hub.put(NAME, files)
+    assert same(NGAN.from_pretrained(NAME), model)
+    downloads = [path for method, path, _ in hub.calls if method == "GET" and "resolve" in path]
+    assert same(NGAN.from_pretrained(NAME), model)
+    assert [path for method, path, _ in hub.calls if method == "GET" and "resolve" in path] == downloads
+
+
+def test_revision_picks_a_commit(hub, tmp_path):
+    (first, files), (second, others) = saved(tmp_path, 0), saved(tmp_path, 1)
+    commit = hub.put(NAME, files)
+    hub.put(NAME, others)
+    assert same(NGAN.from_pretrained(NAME), second)
+    assert same(NGAN.from_pretrained(NAME, revision=commit), first)
+    with pytest.raises(RevisionNotFoundError, match=NAME):
+        NGAN.from_pretrained(NAME, revision="v9")
+
+
+def test_cache_serves_without_a_hub(hub, tmp_path, monkeypatch):
+    model, files = saved(tmp_path)
+    hub.put(NAME, files)
+    NGAN.from_pretrained(NAME, cache_dir=tmp_path / "elsewhere")
+    calls = len(hub.calls)
+    kept = NGAN.from_pretrained(NAME, cache_dir=tmp_path / "elsewhere", local_files_only=True)
+    assert same(kept, model) and len(hub.calls) == calls
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert same(NGAN.from_pretrained(NAME, cache_dir=tmp_path / "elsewhere"), model)
+    with pytest.raises(LocalEntryNotFoundError):
+        NGAN.from_pretrained(NAME)  # the default cache never saw it
+
+
+def test_hub_that_does_not_answer_is_met_from_the_cache(hub, tmp_path):
+    model, files = saved(tmp_path)
+    hub.put(NAME, files)
+    NGAN.from_pretrained(NAME)
+    hub.server.shutdown()
+    hub.server.server_close()
+    assert same(NGAN.from_pretrained(NAME), model)
+
+
+def test_private_model_needs_a_token(hub, tmp_path):
+    model, files = saved(tmp_path)
+    hub.put(NAME, files, private=True)
+    with pytest.raises(RepositoryNotFoundError, match=NAME):
+        NGAN.from_pretrained(NAME)
+    assert same(NGAN.from_pretrained(NAME, token=TOKEN), model)
+
+
+def test_unknown_model_is_named(hub):
+    with pytest.raises(RepositoryNotFoundError, match="org/none"):
+        NGAN.from_pretrained("org/none", token=TOKEN)
+
+
+def test_repository_of_something_else_is_refused(hub, tmp_path):
+    hub.put(NAME, {"README.md": b"a data set"})
+    with pytest.raises(FileNotFoundError, match=f"{NAME} on the Hub holds no config.json"):
+        NGAN.from_pretrained(NAME)
+    hub.put(NAME, {"config.json": json.dumps({"hidden_size": 768}).encode(), "model.safetensors": b""})
+    with pytest.raises(ValueError, match="hidden_size"):
+        NGAN.from_pretrained(NAME)
+
+
+def test_critics_are_not_generators(hub, tmp_path):
+    NGANDiscriminators(width=4, embedding=8).save_pretrained(tmp_path / "critics")
+    hub.put(NAME, {path.name: path.read_bytes() for path in (tmp_path / "critics").iterdir()})
+    with pytest.raises(ValueError, match="does not fit NGAN"):
+        NGAN.from_pretrained(NAME)
+
+
+def test_truncated_weights_are_refused(hub, tmp_path):
+    _, files = saved(tmp_path)
+    hub.put(NAME, {**files, "model.safetensors": files["model.safetensors"][:-1000]})
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        NGAN.from_pretrained(NAME)
+
+
+def test_renamed_weights_are_refused_by_name(hub, tmp_path):
+    _, files = saved(tmp_path)
+    weights = load_file(tmp_path / "model0" / "model.safetensors")
+    weights["image_generator.extra"] = weights.pop("image_generator.head.bias")
+    save_file(weights, tmp_path / "tampered.safetensors")
+    hub.put(NAME, {**files, "model.safetensors": (tmp_path / "tampered.safetensors").read_bytes()})
+    with pytest.raises(ValueError, match="missing: image_generator.head.bias; unexpected: image_generator.extra"):
+        NGAN.from_pretrained(NAME)
+
+
+ABSURD = [("blocks", -1), ("blocks", 10**6), ("blocks", 2.5), ("code_width", 0), ("code_width", "many")]
+
+
+@pytest.mark.parametrize("field, value", ABSURD)
+def test_absurd_configuration_is_refused_by_name(hub, tmp_path, field, value):
+    _, files = saved(tmp_path)
+    config = {**json.loads(files["config.json"]), field: value}
+    hub.put(NAME, {**files, "config.json": json.dumps(config).encode()})
+    with pytest.raises(ValueError, match=field):
+        NGAN.from_pretrained(NAME)
+
+
+def test_configuration_of_a_monstrous_model_takes_no_memory(hub, tmp_path):
+    _, files = saved(tmp_path)
+    config = {**json.loads(files["config.json"]), "image_width": 4096}  # 19 GB a convolution at its deepest grid
+    hub.put(NAME, {**files, "config.json": json.dumps(config).encode()})
+    with pytest.raises(ValueError, match="of another shape: image_generator"):
+        NGAN.from_pretrained(NAME)
+
+
+def test_weights_that_are_not_numbers_are_refused_by_name(hub, tmp_path):
+    _, files = saved(tmp_path)
+    weights = load_file(tmp_path / "model0" / "model.safetensors")
+    weights["image_generator.head.bias"][0] = float("nan")
+    save_file(weights, tmp_path / "tampered.safetensors")
+    hub.put(NAME, {**files, "model.safetensors": (tmp_path / "tampered.safetensors").read_bytes()})
+    with pytest.raises(ValueError, match="not finite: image_generator.head.bias"):
+        NGAN.from_pretrained(NAME)
+
+
+def test_dropped_download_is_taken_up_again(hub, tmp_path):
+    model, files = saved(tmp_path)
+    hub.put(NAME, files)
+    hub.drop["model.safetensors"] = (len(files["model.safetensors"]) // 2, 1)
+    assert same(NGAN.from_pretrained(NAME), model)
+    asked = [path for method, path, _ in hub.calls if method == "GET" and path.endswith("model.safetensors")]
+    assert len(asked) == 2
+
+
+def test_download_that_never_ends_leaves_no_model(hub, tmp_path):
+    model, files = saved(tmp_path)
+    hub.put(NAME, files)
+    hub.drop["model.safetensors"] = (1000, 1000)
+    with pytest.raises(ConnectionError, match=f"{NAME}: the download of model.safetensors broke off"):
+        NGAN.from_pretrained(NAME)
+    assert not list((tmp_path / "cache").rglob("snapshots/*/model.safetensors"))
+    hub.drop.clear()
+    assert same(NGAN.from_pretrained(NAME), model)
+
+
+def test_inpainter_takes_a_hub_id(hub, tmp_path):
+    model, files = saved(tmp_path)
+    hub.put(NAME, files)
+    assert same(Inpainter(NAME).model, model)
