@@ -5,38 +5,44 @@ field of `ngan.config.TrainConfig` is an option; `--config FILE` reads them from
 config.json, metrics.jsonl, samples/, checkpoint-*/ and, at the end, model/ in the Hub's own layout.
 """
 
-import contextlib
 import dataclasses
+import errno
 import importlib.util
 import json
 import logging
+import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import gather_object, set_seed
 from PIL import Image
+from torch import nn
 from tqdm.auto import tqdm
 
 from ngan.batches import make_batches
 from ngan.card import public
-from ngan.checkpoint import Counters, resume, save_checkpoint
+from ngan.checkpoint import Counters, check_finite, resume, save_checkpoint
 from ngan.config import TrainConfig, parse_config
 from ngan.data import FaceSet, load_faces, to_float
+from ngan.disk import remove_partial, write_whole
 from ngan.evaluation import evaluate, example_grid, format_table
 from ngan.export import check_push, export_run, push_run
 from ngan.masks import make_masks
 from ngan.meter import Meter
 from ngan.samples import sample_grid
 from ngan.sources import split_names
+from ngan.stopping import Stop
 from ngan.training import (
     EMA,
+    Batch,
     Networks,
     Optimizers,
+    compile_networks,
     learning_rate_factor,
     make_networks,
     make_optimizers,
@@ -45,22 +51,32 @@ from ngan.training import (
 )
 
 VALIDATION_NAMES = ("validation", "valid", "val")  # of splits, in order of preference
+_ASK_EVERY = 5  # updates after which several processes ask each other whether to end: asking waits for the device
+NetworkMaker = Callable[[TrainConfig], tuple[nn.Module, nn.Module]]
 
 
 class Run:
     """The objects of one run, made once and shared by the stages of `main`."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, networks: NetworkMaker, stop: Stop) -> None:
         self.config = config
+        self.stop = stop
         self.folder = Path(config.output_dir)
         self.accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(),  # else processes without a GPU would not find together
             mixed_precision="no",  # the step itself casts: Accelerate's own cast could not be lifted for R1
             gradient_accumulation_steps=config.gradient_accumulation_steps,
             log_with=None if config.report_to == "none" else config.report_to,
             project_dir=self.folder,
         )
+        world = int(os.environ.get("WORLD_SIZE", 1))
+        if self.accelerator.num_processes != world:
+            raise ValueError(
+                f"the launcher started {world} processes, of which each found itself alone: they would train "
+                f"{world} models; start them as configs/ does"
+            )
         set_seed(config.seed)
-        self.generators, self.discriminators = make_networks(config)
+        self.generators, self.discriminators = networks(config)
         self.generators.to(self.accelerator.device)
         self.discriminators.to(self.accelerator.device)
         self.average = EMA(self.generators, 1000 * config.ema_half_life)
@@ -70,10 +86,12 @@ class Run:
             self.generators, self.discriminators, optimizers.generators, optimizers.discriminators
         )
         self.bare, self.networks, self.optimizers = bare, Networks(*prepared[:2]), Optimizers(*prepared[2:])
+        if config.compile:
+            self.networks = compile_networks(self.networks)
         self.counters = Counters()
         self.validation: FaceSet | None = None
         self.validation_split = ""
-        self.stopped_by = 0  # number of the signal that asked for an end
+        self.minutes = 0.0  # of this launch by the main process's clock, as last told to all
 
     @property
     def images_per_update(self) -> int:
@@ -81,8 +99,16 @@ class Run:
         return self.config.batch_size * self.config.gradient_accumulation_steps * self.accelerator.num_processes
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the whole training; return the exit status."""
+def main(arguments: list[str] | None = None, networks: NetworkMaker = make_networks) -> int:
+    """Run the whole training.
+
+    Args:
+        arguments: words of the command line; None = those of this process.
+        networks: makes the generators and the critics of a configuration; other than NGAN's for a comparison.
+
+    Returns:
+        The exit status: 0, 2 after an error, 128 + its number after a signal.
+    """
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
         config, dry_run = parse_config(arguments)
@@ -96,19 +122,39 @@ def main(arguments: list[str] | None = None) -> int:
         if dry_run:
             sys.stdout.write(config.to_json())
             return 0
-        run = Run(config)
+        with Stop() as stop:
+            return run_stages(config, networks, stop)
+    except torch.OutOfMemoryError as error:
+        print(f"train_accelerate.py: error: lower --batch_size: {one_line(error)}", file=sys.stderr)
+    except (ValueError, FloatingPointError, OSError) as error:
+        advice = "; make room there and go on with --resume_from_checkpoint latest"
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        print(f"train_accelerate.py: error: {one_line(error)}{advice if full else ''}", file=sys.stderr)
+    return 2
+
+
+def run_stages(config: TrainConfig, networks: NetworkMaker, stop: Stop) -> int:
+    """Start, train, finish; return the exit status."""
+    saved = ""
+    try:
+        run = Run(config, networks, stop)
         start(run)
-        with stopping_on_signals(run):
+        with stop.deferred():
             train(run)
-        if run.stopped_by:
-            name = signal.Signals(run.stopped_by).name
-            print(f"{name}: saved after update {run.counters.step}; go on with --resume_from_checkpoint latest")
-            return 128 + run.stopped_by
-        finish(run)
-    except (ValueError, FileNotFoundError, FloatingPointError, OSError) as error:
-        print(f"train_accelerate.py: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        saved = f"the state after update {run.counters.step} is saved, "
+        if not stop.number:
+            finish(run)
+    except KeyboardInterrupt:
+        saved = saved or "stopped at once, "
+    if not stop.number:
+        return 0
+    print(f"{stop.name}: {saved}go on with --resume_from_checkpoint latest", flush=True)
+    return 128 + stop.number
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message without the line breaks that some libraries put in."""
+    return " ".join(str(error).split())
 
 
 def check_tracker(name: str) -> None:
@@ -119,26 +165,13 @@ def check_tracker(name: str) -> None:
         )
 
 
-@contextlib.contextmanager
-def stopping_on_signals(run: Run) -> Iterator[None]:
-    """Let Ctrl-C and a scheduler's SIGTERM end the loop after the update at hand, instead of in its middle."""
-
-    def stop(number: int, _: object) -> None:
-        run.stopped_by = number
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def start(run: Run) -> None:
     """Resume, open the validation set, write the configuration, start the tracker."""
     config, accelerator = run.config, run.accelerator
     if config.resume_from_checkpoint:
-        run.counters = resume(run.folder, config.resume_from_checkpoint, run.bare, run.optimizers, run.average)
+        fields = dataclasses.asdict(config)
+        run.counters = resume(run.folder, config.resume_from_checkpoint, run.bare, run.optimizers, run.average, fields)
+        check_same_start(gather_object([run.counters.step]), run.folder)
     run.validation_split = config.validation_split
     if config.validation_split == "auto":
         names = split_names(config.dataset)
@@ -157,52 +190,69 @@ def start(run: Run) -> None:
         )
     if accelerator.is_main_process:
         run.folder.mkdir(parents=True, exist_ok=True)
-        (run.folder / "config.json").write_text(config.to_json())
+        remove_partial(run.folder)
+        write_whole(run.folder / "config.json", config.to_json())
         _drop_metrics_after(run.folder / "metrics.jsonl", run.counters.step)
         print(config.to_json(), file=sys.stderr)
     if config.report_to != "none":
         accelerator.init_trackers("ngan", config=dataclasses.asdict(config))
 
 
+def check_same_start(steps: list[int], folder: Path) -> None:
+    """Refuse processes that resume after different updates, as they do where each machine has a folder of its own."""
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"output_dir={str(folder)!r}: the processes resume after different updates ({steps}); give a folder that "
+            "all machines share"
+        )
+
+
 def train(run: Run) -> None:
     """Make updates until the last step or the last minute; save the state at the end."""
     config, accelerator, counters = run.config, run.accelerator, run.counters
+    if counters.step >= config.max_train_steps:
+        return
     rank, world = accelerator.process_index, accelerator.num_processes
     batches = make_batches(config, rank, world, counters.step, pin=accelerator.device.type == "cuda")
     began, minutes_before, saved = time.monotonic(), counters.minutes, counters.step
     meter = Meter(accelerator.reduce)
-    bar = tqdm(
+    with tqdm(
         total=config.max_train_steps,
         initial=counters.step,
         disable=not accelerator.is_main_process,
         dynamic_ncols=True,
-    )
-    while counters.step < config.max_train_steps:
-        minutes = (time.monotonic() - began) / 60
-        if _is_to_end(run, minutes):
-            break
-        factor = learning_rate_factor(counters.step, config, minutes)
-        _set_learning_rates(run, factor)
-        for _ in range(config.gradient_accumulation_steps):
-            batch = next(batches).to(accelerator.device)
-            with accelerator.accumulate(run.networks.generators, run.networks.discriminators):
-                losses = train_step(run.networks, run.optimizers, batch, config, counters.step, accelerator.backward)
-            meter.add(losses, counters.step)
-        counters.step += 1
-        counters.images_seen += run.images_per_update
-        counters.minutes = minutes_before + (time.monotonic() - began) / 60
-        if phase(counters.step - 1, config)[0]:
-            run.average.update(run.generators, run.images_per_update, counters.images_seen)
-        bar.update()
-        if counters.step % config.log_every == 0:
-            bar.set_postfix(log(run, meter, factor))
-        if config.sample_every and counters.step % config.sample_every == 0:
-            write_sample(run)
-        if counters.step % config.checkpoint_every == 0:
-            saved = save(run, meter)
-    bar.close()
+    ) as bar:
+        while counters.step < config.max_train_steps:
+            end, minutes = _agree(run, (time.monotonic() - began) / 60)
+            if end:
+                break
+            factor = learning_rate_factor(counters.step, config, minutes)
+            _set_learning_rates(run, factor)
+            update(run, batches, meter)
+            counters.minutes = minutes_before + (time.monotonic() - began) / 60
+            bar.update()
+            if counters.step % config.log_every == 0:
+                bar.set_postfix(log(run, meter, factor))
+            if config.sample_every and counters.step % config.sample_every == 0:
+                write_sample(run)
+            if counters.step % config.checkpoint_every == 0:
+                saved = save(run, meter)
     if saved != counters.step:
         save(run, meter)
+
+
+def update(run: Run, batches: Iterator[Batch], meter: Meter) -> None:
+    """Make one update of the networks and of the average."""
+    config, accelerator, counters = run.config, run.accelerator, run.counters
+    for _ in range(config.gradient_accumulation_steps):
+        batch = next(batches).to(accelerator.device)
+        with accelerator.accumulate(run.networks.generators, run.networks.discriminators):
+            losses = train_step(run.networks, run.optimizers, batch, config, counters.step, accelerator.backward)
+        meter.add(losses, counters.step)
+    counters.step += 1
+    counters.images_seen += run.images_per_update
+    if phase(counters.step - 1, config)[0]:
+        run.average.update(run.generators, run.images_per_update, counters.images_seen)
 
 
 def log(run: Run, meter: Meter, factor: float) -> dict[str, str]:
@@ -220,8 +270,9 @@ def log(run: Run, meter: Meter, factor: float) -> dict[str, str]:
 
 
 def save(run: Run, meter: Meter) -> int:
-    """Write a checkpoint, unless a loss since the last log was not finite; return its step."""
+    """Write a checkpoint, unless a loss since the last log, or a weight, is not finite; return its step."""
     meter.means(run.counters.step)  # raises if not finite
+    check_finite(run.bare, run.counters.step)
     if run.accelerator.is_main_process:
         save_checkpoint(
             run.folder,
@@ -273,16 +324,23 @@ def fixed_grid(run: Run) -> Image.Image:
     return sample_grid(run.generators, images, torch.cat(masks))
 
 
-def _is_to_end(run: Run, minutes: float) -> bool:
-    """Tell whether time is up or a signal came, on any process: all must leave the loop at the same update."""
+def _agree(run: Run, minutes: float) -> tuple[bool, float]:
+    """Tell whether time is up or a signal came, on any process, and the minutes of the main one.
+
+    All processes must leave the loop after the same update, and have the same learning rate until then.
+    """
     limit = run.config.max_train_minutes
-    end = bool(run.stopped_by) or (limit > 0 and minutes >= limit)
-    if run.accelerator.num_processes > 1:
-        flags = torch.tensor([float(end), float(run.stopped_by)], device=run.accelerator.device)
-        end, number = run.accelerator.reduce(flags, "sum").tolist()
-        if number and not run.stopped_by:
-            run.stopped_by = signal.SIGTERM
-    return bool(end)
+    end = bool(run.stop.number) or (limit > 0 and minutes >= limit)
+    if run.accelerator.num_processes == 1:
+        return end, minutes
+    if run.counters.step % _ASK_EVERY:
+        return False, run.minutes
+    main = minutes if run.accelerator.is_main_process else 0.0
+    told = torch.tensor([float(end), float(run.stop.number), main], device=run.accelerator.device)
+    end, number, run.minutes = run.accelerator.reduce(told, "sum").tolist()
+    if number and not run.stop.number:
+        run.stop.number = signal.SIGTERM
+    return bool(end), run.minutes
 
 
 def _set_learning_rates(run: Run, factor: float) -> None:
@@ -297,8 +355,9 @@ def _set_learning_rates(run: Run, factor: float) -> None:
 def _drop_metrics_after(path: Path, step: int) -> None:
     """Remove what an earlier launch logged after the checkpoint that this one resumes from."""
     if path.is_file():
-        lines = [line for line in path.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= step]
-        path.write_text("".join(lines))
+        lines = path.read_text().splitlines(keepends=True)
+        lines = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
+        write_whole(path, "".join(line for line in lines if json.loads(line)["step"] <= step))
 
 
 if __name__ == "__main__":

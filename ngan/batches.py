@@ -1,19 +1,25 @@
 """Batches of a training run: a pure function of their number, whether the run was interrupted or not.
 
-Each holds its pictures, holes and damage, so loader workers make all of it beside the training step.
+Each holds its pictures, holes and damage, so loader workers make all of it beside the training step. All processes
+together see, at each number, the batch that one process with their images together would see: a picture's place in the
+run decides which one it is, how it is mirrored and where it is damaged.
 """
 
+import dataclasses
 from collections.abc import Iterator
 
 import torch
 
 from ngan.config import TrainConfig
 from ngan.data import FaceSet, StreamedFaces, flip_horizontally, load_faces, stream_faces, to_float
+from ngan.stopping import outlive_the_end_signal
 from ngan.training import Batch, make_batch
+
+_BLOCK = 16  # pictures in a row whose damage is drawn together: one by one is much slower
 
 
 class TrainingBatches(torch.utils.data.Dataset):
-    """All batches of one process, by number: a new permutation each epoch, of which each process has a strided share.
+    """All batches of one process, by number: a new permutation each epoch, each batch shared out evenly.
 
     Args:
         faces: the pictures.
@@ -30,9 +36,9 @@ class TrainingBatches(torch.utils.data.Dataset):
         return self.config.max_train_steps * self.config.gradient_accumulation_steps
 
     def __getitem__(self, number: int) -> Batch:
-        first = number * self.config.batch_size
-        picks = [self._pick((first + i) * self.world_size + self.rank) for i in range(self.config.batch_size)]
-        return _damaged(torch.stack([self.faces[i] for i in picks]), self.config, number, self.rank)
+        first = _first_place(self.config, number, self.rank, self.world_size)
+        picks = [self._pick(first + i) for i in range(self.config.batch_size)]
+        return _damaged(torch.stack([self.faces[i] for i in picks]), self.config, number, first)
 
     def _pick(self, position: int) -> int:
         epoch, place = divmod(position, len(self.faces))
@@ -62,38 +68,64 @@ def make_batches(config: TrainConfig, rank: int, world_size: int, step: int, pin
         faces = stream_faces(
             config.dataset, config.split, seed=config.seed, rank=rank, world_size=world_size, **common
         )
-        return _streamed(faces, config, rank, number)
+        return _streamed(faces, config, rank, world_size, number)
     faces = load_faces(config.dataset, config.split, in_memory=config.in_memory, progress=rank == 0, **common)
-    batches = TrainingBatches(faces, config, rank, world_size)
-    loader = torch.utils.data.DataLoader(
+    return iter(make_loader(TrainingBatches(faces, config, rank, world_size), number, pin))
+
+
+def make_loader(batches: TrainingBatches, number: int, pin: bool) -> torch.utils.data.DataLoader:
+    """Return a loader of `batches` from batch `number` on, with the workers of their configuration; `pin` as above."""
+    return torch.utils.data.DataLoader(
         batches,
         batch_size=None,  # a batch is made whole
         sampler=range(number, len(batches)),
-        num_workers=config.num_workers,
+        num_workers=batches.config.num_workers,
+        worker_init_fn=outlive_the_end_signal,
         pin_memory=pin,
     )
-    return iter(loader)
 
 
-def _streamed(faces: StreamedFaces, config: TrainConfig, rank: int, number: int) -> Iterator[Batch]:
+def _streamed(faces: StreamedFaces, config: TrainConfig, rank: int, world_size: int, number: int) -> Iterator[Batch]:
     loader = torch.utils.data.DataLoader(
-        faces, batch_size=config.batch_size, num_workers=config.num_workers, drop_last=True
+        faces,
+        batch_size=config.batch_size,
+        num_workers=config.num_workers,
+        worker_init_fn=outlive_the_end_signal,
+        drop_last=True,
     )
     epoch = 0
     while True:
         faces.set_epoch(epoch)
         before = number
         for images in loader:
-            yield _damaged(images, config, number, rank)
+            yield _damaged(images, config, number, _first_place(config, number, rank, world_size))
             number += 1
         if number == before:
             raise ValueError(f"dataset={config.dataset!r}: holds fewer pictures than one batch; lower batch_size")
         epoch += 1
 
 
-def _damaged(images: torch.Tensor, config: TrainConfig, number: int, rank: int) -> Batch:
-    generator = torch.Generator().manual_seed(_seed(config.seed, number, rank))
-    return make_batch(flip_horizontally(to_float(images), generator), config, generator)
+def _first_place(config: TrainConfig, number: int, rank: int, world_size: int) -> int:
+    """Return the place in the run, counted over all processes, of the first picture of a process's batch `number`."""
+    return (number * world_size + rank) * config.batch_size
+
+
+def _damaged(images: torch.Tensor, config: TrainConfig, number: int, first: int) -> Batch:
+    """Mirror and damage uint8 pictures (N, 3, S, S), those of batch `number` from the place `first` on."""
+    end = first + len(images)
+    generator = torch.Generator().manual_seed(_seed(config.seed, number))
+    hidden = bool(torch.rand((), generator=generator) < config.find_share)
+    decided = dataclasses.replace(config, find_share=float(hidden))  # one answer for all blocks and processes
+    parts = []
+    for start in range(first - first % _BLOCK, end, _BLOCK):
+        mine = slice(max(start, first) - start, min(start + _BLOCK, end) - start)
+        block = images.new_zeros(_BLOCK, *images.shape[1:])  # its other pictures are of another batch or process
+        block[mine] = images[start + mine.start - first : start + mine.stop - first]
+        generator = torch.Generator().manual_seed(_seed(config.seed, start // _BLOCK, 0))
+        part = make_batch(flip_horizontally(to_float(block), generator), decided, generator)
+        parts.append((part.image[mine], part.corrupted[mine], part.mask[mine]))
+    image, corrupted, mask = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    return Batch(image, corrupted, mask, hidden)
 
 
 def _seed(*numbers: int) -> int:

@@ -13,10 +13,7 @@ only.
 
 import json
 import logging
-import os
 import re
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +23,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ngan.disk import plain_os_errors, remove_whole, whole_folder
 from ngan.model import check_weights
 from ngan.training import EMA, Networks, Optimizers
 
 _NAME = re.compile(r"checkpoint-(\d{7})")
+_DAMAGE = (OSError, SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError)
 _LOG = logging.getLogger("ngan")
+# Fields that may change at a resume without a word: the updates stay those of the uninterrupted run.
+_FREE_FIELDS = frozenset(
+    """output_dir num_workers in_memory recipe init_from init_discriminators_from max_train_minutes
+    resume_from_checkpoint checkpoint_every checkpoints_keep log_every sample_every sample_faces evaluate_limit
+    validation_split report_to half_precision_export push_to_hub data_note""".split()
+)
 
 
 @dataclass
@@ -75,30 +80,33 @@ def save_checkpoint(
         OSError: the disk is full or not writable; no earlier checkpoint is touched then.
     """
     final = output_dir / f"checkpoint-{counters.step:07d}"
-    output_dir.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".checkpoint-", dir=output_dir))
-    try:
-        _save(temporary / "generators.safetensors", networks.generators.state_dict())
-        _save(temporary / "discriminators.safetensors", networks.discriminators.state_dict())
-        _save(temporary / "average.safetensors", average.average)
-        _save(temporary / "generators_adam.safetensors", _moments(networks.generators, optimizers.generators))
-        _save(
-            temporary / "discriminators_adam.safetensors", _moments(networks.discriminators, optimizers.discriminators)
-        )
+    with whole_folder(final) as folder:
+        _save(folder / "generators.safetensors", networks.generators.state_dict())
+        _save(folder / "discriminators.safetensors", networks.discriminators.state_dict())
+        _save(folder / "average.safetensors", average.average)
+        _save(folder / "generators_adam.safetensors", _moments(networks.generators, optimizers.generators))
+        _save(folder / "discriminators_adam.safetensors", _moments(networks.discriminators, optimizers.discriminators))
         state = {"counters": vars(counters), "config": config}
-        (temporary / "state.json").write_text(json.dumps(state, indent=2))
-        for path in temporary.iterdir():
-            _flush(path)
-        if final.exists():
-            shutil.rmtree(final)
-        os.rename(temporary, final)
-        _flush(output_dir)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        (folder / "state.json").write_text(json.dumps(state, indent=2))
     for old in list_checkpoints(output_dir)[:-keep]:
         if old != final:  # after a resume from an earlier one, the newest in time is not the highest in number
-            shutil.rmtree(old)
+            remove_whole(old)
     return final
+
+
+def check_finite(networks: Networks, step: int) -> None:
+    """Refuse weights that the latest update broke, after which every loss would be NaN.
+
+    Raises:
+        FloatingPointError: naming the first such weight and the step.
+    """
+    weights = [*networks.generators.named_parameters(), *networks.discriminators.named_parameters()]
+    finite = torch.stack([weight.isfinite().all() for _, weight in weights]).tolist()
+    for (name, _), good in zip(weights, finite, strict=True):
+        if not good:
+            raise FloatingPointError(
+                f"{name} is not finite after step {step}: lower the learning rate and resume from the last checkpoint"
+            )
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
@@ -106,8 +114,17 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
     return sorted(path for path in output_dir.glob("checkpoint-*") if _NAME.fullmatch(path.name))
 
 
-def load_checkpoint(folder: Path, networks: Networks, optimizers: Optimizers, average: EMA) -> Counters:
+def load_checkpoint(
+    folder: Path, networks: Networks, optimizers: Optimizers, average: EMA, config: dict[str, Any] | None = None
+) -> Counters:
     """Restore a checkpoint into the bare modules, their optimizers and the average.
+
+    Args:
+        folder: the checkpoint.
+        networks: the bare modules.
+        optimizers: their optimizers.
+        average: the generators' moving average.
+        config: fields of the configuration that goes on; a warning names what it changes. None = not compared.
 
     Returns:
         How far the run had come.
@@ -120,11 +137,19 @@ def load_checkpoint(folder: Path, networks: Networks, optimizers: Optimizers, av
         names = ("generators", "discriminators", "average", "generators_adam", "discriminators_adam")
         loaded = {name: load_file(folder / f"{name}.safetensors") for name in names}
         counters = Counters(**state["counters"])
-    except (OSError, SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
+        before = state["config"].items()
+    except _DAMAGE as error:
         raise ValueError(f"checkpoint {folder} is damaged: {error}") from error
     check_weights(networks.generators, loaded["generators"], f"{folder}/generators.safetensors")
     check_weights(networks.discriminators, loaded["discriminators"], f"{folder}/discriminators.safetensors")
     check_weights(networks.generators, loaded["average"], f"{folder}/average.safetensors")
+    changed = [
+        f"{name} {value!r} -> {config[name]!r}"
+        for name, value in before
+        if config and name not in _FREE_FIELDS and config.get(name, value) != value
+    ]
+    if changed:
+        _LOG.warning("%s was made with other settings, the run goes on with the new: %s", folder, ", ".join(changed))
     networks.generators.load_state_dict(loaded["generators"])
     networks.discriminators.load_state_dict(loaded["discriminators"])
     for name, tensor in loaded["average"].items():
@@ -134,7 +159,14 @@ def load_checkpoint(folder: Path, networks: Networks, optimizers: Optimizers, av
     return counters
 
 
-def resume(output_dir: Path, which: str, networks: Networks, optimizers: Optimizers, average: EMA) -> Counters:
+def resume(
+    output_dir: Path,
+    which: str,
+    networks: Networks,
+    optimizers: Optimizers,
+    average: EMA,
+    config: dict[str, Any] | None = None,
+) -> Counters:
     """Restore the checkpoint that a configuration names.
 
     Args:
@@ -143,6 +175,7 @@ def resume(output_dir: Path, which: str, networks: Networks, optimizers: Optimiz
         networks: the bare modules.
         optimizers: their optimizers.
         average: the generators' moving average.
+        config: as for `load_checkpoint`.
 
     Returns:
         How far the run had come; zeros when "latest" finds a fresh run.
@@ -154,11 +187,11 @@ def resume(output_dir: Path, which: str, networks: Networks, optimizers: Optimiz
         folder = Path(which) if Path(which).is_dir() else output_dir / which
         if not folder.is_dir():
             raise ValueError(f"resume_from_checkpoint={which!r}: no such folder, here or below {output_dir}")
-        return load_checkpoint(folder, networks, optimizers, average)
+        return load_checkpoint(folder, networks, optimizers, average, config)
     candidates = list_checkpoints(output_dir)
     for folder in reversed(candidates):
         try:
-            return load_checkpoint(folder, networks, optimizers, average)
+            return load_checkpoint(folder, networks, optimizers, average, config)
         except ValueError as error:
             _LOG.warning("%s; trying the one before", error)
             reason = error
@@ -168,15 +201,8 @@ def resume(output_dir: Path, which: str, networks: Networks, optimizers: Optimiz
 
 
 def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with plain_os_errors(path):
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
 
 
 def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

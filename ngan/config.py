@@ -100,6 +100,7 @@ class TrainConfig:
     # run
     seed: int = 0  # of everything random
     mixed_precision: str = "bf16"  # "bf16" or "no"; losses, R1 and EMA are always float32
+    compile: bool = False  # run the networks through torch.compile: minutes at the start, and slower on a CPU
     resume_from_checkpoint: str = ""  # "latest" or a checkpoint folder; "" = start anew
     checkpoint_every: int = 1000  # updates
     checkpoints_keep: int = 2  # newest ones that stay

@@ -32,9 +32,9 @@ def reconstruction_loss(
 ) -> torch.Tensor:
     """Return the pixel-wise distance of an image to the ground truth.
 
-    With `hole_weight` w > 0: w * mean over the hole + mean over the known pixels, each mean over its own pixels of the
-    batch, so that a small hole counts as much as a large one; an empty hole, or an empty rest, adds 0. With w = 0 (the
-    paper): the mean over all pixels.
+    With `hole_weight` w > 0: w * mean over the hole + mean over the known pixels, of each sample over its own pixels
+    and then over the samples, so that a small hole counts as much as a large one; an empty hole, or an empty rest,
+    adds 0. With w = 0 (the paper): the mean over all pixels.
 
     Args:
         fake: (N, 3, H, W), about [-1, 1].
@@ -48,9 +48,9 @@ def reconstruction_loss(
         return error.mean()
     mask = mask.float()
     error = error.mean(dim=1, keepdim=True)  # (N, 1, H, W)
-    hole = (error * mask).sum() / mask.sum().clamp(min=1)
-    known = (error * (1 - mask)).sum() / (1 - mask).sum().clamp(min=1)
-    return hole_weight * hole + known
+    hole = (error * mask).sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3)).clamp(min=1)
+    known = (error * (1 - mask)).sum(dim=(1, 2, 3)) / (1 - mask).sum(dim=(1, 2, 3)).clamp(min=1)
+    return (hole_weight * hole + known).mean()
 
 
 def adversarial_loss(fake_logits: torch.Tensor) -> torch.Tensor:
@@ -80,12 +80,19 @@ def feature_matching_loss(fake: list[torch.Tensor], real: list[torch.Tensor]) ->
     """Return the mean over layers of the L1 distance between a critic's features of fake and real (pix2pixHD, eq. 3).
 
     `real` is a constant: no gradient reaches it. Each layer's distance is divided by the mean size of its real
-    features, so that no layer outweighs another by its scale.
+    features, so that no layer outweighs another by its scale; both are of each sample, so that the loss of a batch is
+    the mean of the losses of its parts, as several processes need.
+
+    Args:
+        fake: features (N, ...) of each layer.
+        real: the same of the ground truth.
     """
     terms = []
     for f, r in zip(fake, real, strict=True):
         r = r.detach().float()
-        terms.append(F.l1_loss(f.float(), r) / r.abs().mean().clamp(min=1e-4))
+        of_sample = tuple(range(1, r.ndim))
+        distance, size = (f.float() - r).abs().mean(dim=of_sample), r.abs().mean(dim=of_sample)
+        terms.append((distance / size.clamp(min=1e-4)).mean())
     return torch.stack(terms).mean()
 
 

@@ -239,9 +239,8 @@ def crop_box(mask: torch.Tensor, size: int) -> torch.Tensor:
     total = mask.sum(dim=(1, 2, 3))
     y = (mask.sum(dim=(1, 3)) * torch.arange(height, device=mask.device)).sum(1) / total
     x = (mask.sum(dim=(1, 2)) * torch.arange(width, device=mask.device)).sum(1) / total
-    corner = torch.stack([y, x], dim=1).round().long() - size // 2
-    limit = torch.tensor([height - size, width - size], device=mask.device)
-    return corner.clamp(min=0).minimum(limit)
+    corner = [(c.round().long() - size // 2).clamp(0, side - size) for c, side in ((y, height), (x, width))]
+    return torch.stack(corner, dim=1)
 
 
 def crop(image: torch.Tensor, box: torch.Tensor, size: int) -> torch.Tensor:

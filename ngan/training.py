@@ -102,6 +102,19 @@ def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
     return generators.to(memory_format=torch.channels_last), discriminators.to(memory_format=torch.channels_last)
 
 
+def compile_networks(networks: Networks) -> Networks:
+    """Return both modules as `torch.compile` runs them, each kind of call for its one shape; the weights are shared.
+
+    Save, average and evaluate the modules that were given: names of weights stay those of the networks.
+    """
+    return Networks(*(torch.compile(m, dynamic=False) for m in (networks.generators, networks.discriminators)))
+
+
+def _eager(module: nn.Module) -> nn.Module:
+    """Return the module that `torch.compile` wraps: compiled code has no gradient of a gradient."""
+    return getattr(module, "_orig_mod", module)
+
+
 def make_optimizers(networks: Networks, config: TrainConfig) -> Optimizers:
     """Build Adam for both generators and for all critics."""
     return Optimizers(
@@ -217,7 +230,7 @@ def _discriminator_half(
     total = torch.stack(list(losses.values())).sum()
     if config.r1_gamma and step % config.r1_every == 0:
         images = [image.detach().clone().requires_grad_() for image in real]
-        judged = networks.discriminators(*images)  # float32: a gradient of a gradient
+        judged = _eager(networks.discriminators)(*images)  # float32: a gradient of a gradient
         penalty = r1_penalty(sum(j.logits for j in judged.values()), images)
         total = total + config.r1_gamma / 2 * config.r1_every * penalty
         losses["global_d/r1"] = penalty

@@ -1,5 +1,6 @@
 """Order of the pictures: every one once an epoch, each process its own, the same after a restart."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -34,7 +35,25 @@ def test_processes_share_an_epoch_between_them():
     ranks = [order(12, 2, rank=r, world_size=3) for r in range(3)]
     assert sorted(itertools.chain(*ranks)) == list(range(12))
     together = order(12, 6)
-    assert [ranks[i % 3][i // 3] for i in range(12)] == together
+    assert [ranks[i // 2 % 3][i // 6 * 2 + i % 2] for i in range(12)] == together
+
+
+@pytest.mark.parametrize("find_share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(("batch_size", "world_size"), [(8, 3), (5, 2), (16, 2)])
+def test_processes_see_together_what_one_with_their_images_sees(batch_size, world_size, find_share):
+    generator = torch.Generator().manual_seed(0)
+    faces = list(torch.randint(0, 256, (37, 3, 16, 16), generator=generator, dtype=torch.uint8))
+    shared = TrainConfig(image_size=16, batch_size=batch_size, find_share=find_share)
+    alone = TrainingBatches(faces, dataclasses.replace(shared, batch_size=batch_size * world_size), 0, 1)
+    parts = [TrainingBatches(faces, shared, rank, world_size) for rank in range(world_size)]
+    hidden = []
+    for number in (0, 1, 2, 5, 3):
+        whole, pieces = alone[number], [part[number] for part in parts]
+        for name in ("image", "corrupted", "mask"):
+            assert torch.equal(getattr(whole, name), torch.cat([getattr(piece, name) for piece in pieces]))
+        assert {piece.hidden for piece in pieces} == {whole.hidden}
+        hidden.append(whole.hidden)
+    assert find_share == 0.5 or set(hidden) == {bool(find_share)}
 
 
 def test_processes_see_different_holes():

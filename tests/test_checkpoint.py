@@ -2,13 +2,14 @@
 
 import dataclasses
 import errno
+import resource
 
 import pytest
 import torch
 from conftest import TINY
 
-import ngan.checkpoint
-from ngan.checkpoint import Counters, list_checkpoints, resume, save_checkpoint
+import ngan.disk
+from ngan.checkpoint import Counters, check_finite, list_checkpoints, resume, save_checkpoint
 from ngan.training import EMA, Batch, Networks, make_networks, make_optimizers, train_step
 
 
@@ -35,8 +36,9 @@ class State:
         parts = (self.networks, self.optimizers, self.average, self.counters)
         return save_checkpoint(folder, *parts, dataclasses.asdict(self.config), keep)
 
-    def resume(self, folder, which="latest"):
-        self.counters = resume(folder, which, self.networks, self.optimizers, self.average)
+    def resume(self, folder, which="latest", **changes):
+        config = dataclasses.asdict(dataclasses.replace(self.config, **changes))
+        self.counters = resume(folder, which, self.networks, self.optimizers, self.average, config)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         found = {f"g.{k}": v for k, v in self.networks.generators.state_dict().items()}
@@ -91,23 +93,50 @@ def test_one_written_after_a_resume_from_an_earlier_one_stays(tmp_path, batch):
     assert [p.name for p in list_checkpoints(tmp_path)] == [f"checkpoint-000000{i}" for i in (0, 2, 3)]
 
 
-def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_rest(tmp_path, batch, monkeypatch):
+@pytest.mark.parametrize("bytes_free", [0, 20_000])
+def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_rest(tmp_path, batch, bytes_free):
     state = State(*batch, updates=1)
     state.save(tmp_path, keep=1)
-    written = []
-
-    def full(tensors, path):
-        written.append(path)
-        if len(written) == 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        path.write_bytes(b"half")
-
-    monkeypatch.setattr(ngan.checkpoint, "save_file", full)
     state.update()
-    with pytest.raises(OSError, match="No space left"):
-        state.save(tmp_path, keep=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_free, hard))  # of each file: the kernel refuses to write more
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*\.safetensors'") as caught:
+            state.save(tmp_path, keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.errno == errno.EFBIG
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-0000001"]
     State(*batch).resume(tmp_path)
+
+
+def test_every_file_is_on_the_disk_before_the_checkpoint_has_its_name(tmp_path, batch, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(ngan.disk, "_flush", lambda path: flushed.append((path, (tmp_path / final).exists())))
+    final = "checkpoint-0000001"
+    folder = State(*batch, updates=1).save(tmp_path)
+    before = {path.name for path, named in flushed if not named}
+    assert before == {final, *(path.name for path in folder.iterdir())}  # the folder itself too
+    assert [path for path, named in flushed if named] == [tmp_path]
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(batch):
+    state = State(*batch)
+    check_finite(state.networks, 7)
+    state.networks.discriminators.state_dict()["joint.classify.bias"].fill_(torch.nan)
+    with pytest.raises(
+        FloatingPointError, match="joint.classify.bias is not finite after step 7: lower the learning rate"
+    ):
+        check_finite(state.networks, 7)
+
+
+def test_other_settings_are_named_when_a_run_goes_on(tmp_path, batch, caplog):
+    State(*batch, updates=1).save(tmp_path)
+    State(*batch).resume(tmp_path, num_workers=3, log_every=7, max_train_minutes=2.0)
+    assert not caplog.text
+    State(*batch).resume(tmp_path, batch_size=8, distance="mse")
+    assert "checkpoint-0000001 was made with other settings" in caplog.text
+    assert "distance 'l1' -> 'mse', batch_size 2 -> 8" in caplog.text
 
 
 @pytest.mark.parametrize("damaged", ["generators.safetensors", "generators_adam.safetensors", "state.json"])
@@ -117,7 +146,7 @@ def test_latest_passes_over_a_damaged_checkpoint_and_names_it(tmp_path, batch, d
     state.update()
     newest = state.save(tmp_path)
     path = newest / damaged
-    path.write_bytes(path.read_bytes()[:100])
+    path.write_bytes(path.read_bytes()[:100] + bytes([255]))
     other = State(*batch, seed=1)
     other.resume(tmp_path)
     assert other.counters.step == 1

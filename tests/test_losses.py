@@ -43,6 +43,17 @@ def test_empty_hole_and_empty_rest_add_nothing(filled, expected):
     assert value.item() == pytest.approx(expected)
 
 
+def test_each_sample_counts_the_same_whatever_the_size_of_its_hole():
+    mask = torch.cat([quarter_hole(), quarter_hole()])
+    mask[1, :, :, :] = 0
+    mask[1, :, 0, 0] = 1
+    error = torch.tensor([0.2, 0.6]).view(2, 1, 1, 1)
+    fake = (error * mask).expand(2, 3, 4, 4)
+    # holes of 4 and 1 pixels: 5 * (0.2 + 0.6) / 2; over the pixels of both it would be 5 * (4 * 0.2 + 0.6) / 5
+    loss = losses.reconstruction_loss(fake, constant(0, n=2), mask, hole_weight=5)
+    assert loss.item() == pytest.approx(2.0)
+
+
 def test_unknown_distance_is_not_taken():
     assert losses.DISTANCES == ("l1", "mse")
     with pytest.raises(KeyError):
@@ -93,6 +104,20 @@ def test_feature_matching_at_known_values():
     assert losses.feature_matching_loss([constant(1)], [constant(0)]).item() == pytest.approx(
         1e4
     )  # divisor at least 1e-4
+
+
+def test_losses_of_a_batch_are_the_means_of_its_halves():
+    generator = torch.Generator().manual_seed(0)
+    fake, real = (torch.rand(4, 3, 8, 8, generator=generator) * torch.arange(1, 5).view(4, 1, 1, 1) for _ in range(2))
+    mask = (torch.rand(4, 1, 8, 8, generator=generator) < torch.arange(1, 5).view(4, 1, 1, 1) / 6).float()
+    for loss in (
+        lambda part: losses.feature_matching_loss([fake[part]], [real[part]]),
+        lambda part: losses.reconstruction_loss(fake[part], real[part], mask[part], hole_weight=6.0),
+        lambda part: losses.location_loss(fake[part, :1], mask[part]),
+        lambda part: losses.discriminator_loss(real[part], fake[part]),
+    ):
+        halves = loss(slice(0, 2)) + loss(slice(2, 4))
+        assert loss(slice(0, 4)).item() == pytest.approx(halves.item() / 2, rel=1e-6)
 
 
 def test_feature_matching_gives_no_gradient_to_real():

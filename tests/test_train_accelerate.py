@@ -1,41 +1,53 @@
-"""The training script as people start it: a subprocess, tiny networks, drawn faces."""
+"""The training script: as people start it, in a process of its own, and its `main` for the rest; drawn faces."""
 
+import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import datasets
+import httpx2
 import pytest
 import torch
+from launching import ROOT, TINY, draw_faces, environment, train
 from PIL import Image
 from safetensors.torch import load_file
 
+import ngan.export
+import train_accelerate
 from ngan.model import NGAN, NGANDiscriminators
 
-ROOT = Path(__file__).parent.parent
-TINY = (
-    "--image_size 32 --code_width 8 --image_width 8 --blocks 1 --attention_every 1 --discriminator_width 4 "
-    "--embedding 8 --batch_size 4 --generator_only_steps 1 --discriminator_only_steps 0 --warmup_steps 2 "
-    "--mixed_precision no --log_every 1 --report_to none"
-).split()
 NOTE = "Drawn by the tests, a/b and all. " * 20
 WEIGHTS = ("generators", "discriminators", "average", "generators_adam", "discriminators_adam")
 pytestmark = pytest.mark.slow
 
 
-def train(faces: Path, output: Path, *arguments: str, launcher=(), environment=None) -> subprocess.CompletedProcess:
-    command = [*(launcher or [sys.executable]), str(ROOT / "train_accelerate.py")]
-    command += ["--dataset", str(faces), "--output_dir", str(output), *TINY, *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, env=_environment(environment), capture_output=True, text=True, timeout=300
-    )
+@pytest.fixture
+def main(capsys):
+    """`train_accelerate.main` with tiny networks: (faces, output, *arguments) -> what a process would have given."""
+
+    def run(faces: Path, output: Path, *arguments: str) -> subprocess.CompletedProcess:
+        capsys.readouterr()
+        words = ["--dataset", str(faces), "--output_dir", str(output), *TINY, *arguments]
+        status = train_accelerate.main(words)
+        return subprocess.CompletedProcess(words, status, *capsys.readouterr())
+
+    return run
 
 
-def _environment(more=None) -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **(more or {})}
+def assert_one_line(done: subprocess.CompletedProcess, *complaints: str) -> None:
+    """Assert that a run ended with status 2 and one line of error that holds `complaints`."""
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("train_accelerate.py: error: ")]
+    assert len(errors) == 1 and errors == done.stderr.splitlines()[-1:]
+    for complaint in complaints:
+        assert complaint in errors[0]
 
 
 def state(folder: Path) -> dict[str, torch.Tensor]:
@@ -51,13 +63,8 @@ def assert_same_state(a: Path, b: Path) -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """A finished run of 6 updates with checkpoints every 2, and its faces beside it."""
-    from conftest import draw_face
-
     folder = tmp_path_factory.mktemp("train")
-    for split, seeds in {"train": range(12), "validation": range(100, 104)}.items():
-        (folder / "faces" / split).mkdir(parents=True)
-        for seed in seeds:
-            draw_face(seed, 40).save(folder / "faces" / split / f"{seed:03}.png")
+    draw_faces(folder / "faces")
     done = train(
         folder / "faces",
         folder / "run",
@@ -121,12 +128,12 @@ def test_every_update_is_logged_under_the_five_names(run):
     assert {"code_g", "code_d", "image_g", "global_d", "local_d", "images_per_second"} <= entries[1].keys()
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path, main):
     arguments = "--max_train_steps 6 --checkpoint_every 4 --validation_split".split()
-    assert train(run / "faces", tmp_path, *arguments, "", "--max_train_steps", "6").returncode == 0
+    assert main(run / "faces", tmp_path, *arguments, "", "--max_train_steps", "6").returncode == 0
     for name in ("checkpoint-0000006", "model"):
         os.rename(tmp_path / name, tmp_path / f"first-{name}")
-    done = train(run / "faces", tmp_path, *arguments, "", "--resume_from_checkpoint", "latest")
+    done = main(run / "faces", tmp_path, *arguments, "", "--resume_from_checkpoint", "latest")
     assert done.returncode == 0, done.stderr
     assert_same_state(tmp_path / "checkpoint-0000006", tmp_path / "first-checkpoint-0000006")
     assert_same_state(tmp_path / "checkpoint-0000006", run / "run/checkpoint-0000006")
@@ -134,8 +141,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path):
     assert steps == list(range(1, 7))  # what the first launch logged after its checkpoint is not there twice
 
 
-def test_time_that_is_up_saves_evaluates_exports_and_ends_well(run, tmp_path):
-    done = train(run / "faces", tmp_path, "--max_train_steps", "100000", "--max_train_minutes", "0.05")
+def test_time_that_is_up_saves_evaluates_exports_and_ends_well(run, tmp_path, main):
+    done = main(run / "faces", tmp_path, "--max_train_steps", "100000", "--max_train_minutes", "0.05")
     assert done.returncode == 0, done.stderr
     (checkpoint,) = tmp_path.glob("checkpoint-*")
     assert 0 < int(checkpoint.name.removeprefix("checkpoint-")) < 100000
@@ -143,29 +150,171 @@ def test_time_that_is_up_saves_evaluates_exports_and_ends_well(run, tmp_path):
     assert "OpenCV Telea" in done.stdout
 
 
-def test_sigterm_saves_and_ends_with_its_number(run, tmp_path):
+def test_sigterm_to_the_whole_group_saves_and_ends_with_its_number(run, tmp_path):
     command = [sys.executable, str(ROOT / "train_accelerate.py"), "--dataset", str(run / "faces"), *TINY]
     command += ["--output_dir", str(tmp_path), "--max_train_steps", "100000", "--validation_split", ""]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [*command, "--num_workers", "1"],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     log = tmp_path / "metrics.jsonl"
-    for _ in range(600):
+    for _ in range(900):
         if log.is_file() and log.read_text().count("\n") >= 2:
             break
         assert process.poll() is None
         time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "--resume_from_checkpoint latest" in out.decode()
+    os.killpg(process.pid, signal.SIGTERM)  # a scheduler tells the loader's worker too
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, err.decode()
+    assert "--resume_from_checkpoint latest" in out.decode() and "Traceback" not in err.decode()
     (checkpoint,) = tmp_path.glob("checkpoint-*")
     assert json.loads((checkpoint / "state.json").read_text())["counters"]["step"] >= 2
 
 
-def test_training_improves_the_reconstruction(run, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_evaluation_ends_at_once_and_the_resumed_run_goes_straight_on_with_it(
+    run, tmp_path, main, monkeypatch, number
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(train_accelerate, "evaluate", lambda *_, **__: signal.raise_signal(number))
+        done = main(run / "faces", tmp_path, "--max_train_steps", "2")
+    assert done.returncode == 128 + number
+    assert done.stdout.splitlines()[-1] == (
+        f"{number.name}: the state after update 2 is saved, go on with --resume_from_checkpoint latest"
+    )
+    assert not (tmp_path / "model").exists()
+    with open(tmp_path / "metrics.jsonl", "a") as log:
+        log.write('{"step": 2, "images_s')  # as a kill leaves a line
+    (tmp_path / ".partial-model").mkdir()
+    monkeypatch.setattr(train_accelerate, "train_step", lambda *_: pytest.fail("an update too many"))
+    monkeypatch.setattr(train_accelerate, "make_batches", lambda *_, **__: pytest.fail("faces read for nothing"))
+    done = main(run / "faces", tmp_path, *"--max_train_steps 2 --resume_from_checkpoint latest".split())
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "model/results.json").is_file() and not (tmp_path / ".partial-model").exists()
+    assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2]
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_and_the_checkpoint_before_it_stays(run, tmp_path, main, monkeypatch):
+    def broken(networks, optimizers, batch, config, step, backward):
+        losses = original(networks, optimizers, batch, config, step, backward)
+        return losses | ({"local_d": losses["local_d"] * float("nan")} if step == 4 else {})
+
+    original = train_accelerate.train_step
+    arguments = "--max_train_steps 6 --checkpoint_every 2 --validation_split".split() + [""]
+    with monkeypatch.context() as patch:
+        patch.setattr(train_accelerate, "train_step", broken)
+        done = main(run / "faces", tmp_path, *arguments, "--log_every", "2")
+    assert_one_line(done, "local_d=nan by step 6: lower the learning rate and resume from the last checkpoint")
+    assert [path.name for path in sorted(tmp_path.glob("checkpoint-*"))] == [
+        "checkpoint-0000002",
+        "checkpoint-0000004",
+    ]
+    assert main(run / "faces", tmp_path, *arguments, "--resume_from_checkpoint", "latest").returncode == 0
+
+
+def test_a_weight_broken_by_the_last_update_is_not_saved(run, tmp_path, main, monkeypatch):
+    def broken(networks, optimizers, batch, config, step, backward):
+        losses = original(networks, optimizers, batch, config, step, backward)
+        if step == 3:
+            next(networks.discriminators.parameters()).data[:1] = float("inf")
+        return losses
+
+    original = train_accelerate.train_step
+    monkeypatch.setattr(train_accelerate, "train_step", broken)
+    done = main(run / "faces", tmp_path, *"--max_train_steps 6 --checkpoint_every 2 --sample_every 0".split())
+    assert_one_line(done, "is not finite after step 4: lower the learning rate and resume from the last checkpoint")
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-0000002"]
+
+
+@pytest.mark.parametrize(("stage", "calls"), [("save_checkpoint", 2), ("export_run", 1)])
+def test_a_full_disk_ends_the_run_without_loss_and_it_goes_on_when_there_is_room(
+    run, tmp_path, main, monkeypatch, stage, calls
+):
+    original, (soft, hard) = getattr(train_accelerate, stage), resource.getrlimit(resource.RLIMIT_FSIZE)
+    left = [calls]
+
+    def on_a_full_disk(*arguments):
+        left[0] -= 1
+        if left[0] == 0:  # from now on the kernel refuses to write more than this into a file
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        return original(*arguments)
+
+    arguments = "--max_train_steps 4 --checkpoint_every 2 --sample_every 0 --evaluate_limit 2".split()
+    with monkeypatch.context() as patch:
+        patch.setattr(train_accelerate, stage, on_a_full_disk)
+        try:
+            done = main(run / "faces", tmp_path, *arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert_one_line(done, os.strerror(errno.EFBIG), "make room there and go on with --resume_from_checkpoint latest")
+    kept = ["checkpoint-0000002"] if stage == "save_checkpoint" else ["checkpoint-0000002", "checkpoint-0000004"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*kept, "config.json", "metrics.jsonl"]
+    assert main(run / "faces", tmp_path, *arguments, "--resume_from_checkpoint", "latest").returncode == 0
+    assert (tmp_path / "model/model.safetensors").is_file()
+
+
+def test_a_push_that_fails_leaves_the_model_and_says_how_to_push_it(run, tmp_path, main, monkeypatch):
+    class Unreachable:
+        def create_repo(self, *_, **__):
+            raise httpx2.ConnectError("no\nroute")
+
+    monkeypatch.setattr(ngan.export, "get_token", lambda: "hf_none")
+    monkeypatch.setattr(ngan.export, "HfApi", Unreachable)
+    done = main(run / "faces", tmp_path, *"--max_train_steps 1 --evaluate_limit 1 --push_to_hub me/faces".split())
+    assert_one_line(done, "push_to_hub='me/faces': no route", f"`hf upload me/faces {tmp_path / 'model'}`")
+    assert NGAN.from_pretrained(tmp_path / "model").image_size == 32
+
+
+def test_pictures_that_cannot_be_used_are_named_and_left_out(run, tmp_path, main, caplog):
+    faces = draw_faces(tmp_path / "faces") / "train"
+    (faces / "broken.png").write_bytes((faces / "000.png").read_bytes()[:200])
+    Image.new("RGB", (1, 1)).save(faces / "dot.png")
+    Image.new("1", (20_000, 20_000)).save(faces / "huge.png")
+    done = main(tmp_path / "faces", tmp_path / "run", *"--max_train_steps 3 --validation_split".split(), "")
+    assert done.returncode == 0, done.stderr
+    warnings = [record.getMessage() for record in caplog.records if "skipped picture" in record.getMessage()]
+    assert len(warnings) == 3
+    reasons = {"broken.png": "not a picture that can be read", "dot.png": "1x1 pixels", "huge.png": "400000000 pixels"}
+    for name, reason in reasons.items():
+        assert sum(name in warning and reason in warning for warning in warnings) == 1
+
+
+def test_a_checkpoint_of_other_networks_is_refused_and_one_of_other_settings_named(run, tmp_path, main, caplog):
+    arguments = "--max_train_steps 2 --validation_split".split() + [""]
+    assert main(run / "faces", tmp_path, *arguments).returncode == 0
+    again = (*arguments, "--resume_from_checkpoint", "latest")
+    assert_one_line(main(run / "faces", tmp_path, *again, "--blocks", "2"), "does not fit NGAN", "image_generator")
+    caplog.clear()
+    assert main(run / "faces", tmp_path, *again, "--log_every", "2").returncode == 0
+    assert "other settings" not in caplog.text
+    assert main(run / "faces", tmp_path, *again, "--seed", "9", "--max_train_steps", "3").returncode == 0
+    assert "the run goes on with the new: max_train_steps 2 -> 3, seed 0 -> 9" in caplog.text
+
+
+def test_several_processes_that_do_not_find_together_are_refused(run, tmp_path, main, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(train_accelerate, "Accelerator", Alone)
+    assert_one_line(
+        main(run / "faces", tmp_path), "the launcher started 2 processes, of which each found itself alone"
+    )
+
+
+class Alone:
+    """An Accelerator that took no notice of the other processes."""
+
+    num_processes = 1
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+
+def test_training_improves_the_reconstruction(run, tmp_path, main):
     arguments = "--max_train_steps 100 --learning_rate 1e-3 --masks center --find_share 0 --validation_split".split()
-    done = train(run / "faces", tmp_path, *arguments, "")
+    done = main(run / "faces", tmp_path, *arguments, "")
     assert done.returncode == 0, done.stderr
     values = [
         json.loads(line)["image_g/reconstruction"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
@@ -173,8 +322,8 @@ def test_training_improves_the_reconstruction(run, tmp_path):
     assert sum(values[-10:]) < 0.75 * sum(values[:10])
 
 
-def test_accumulated_batches_make_one_update(run, tmp_path):
-    done = train(
+def test_accumulated_batches_make_one_update(run, tmp_path, main):
+    done = main(
         run / "faces", tmp_path, *"--max_train_steps 2 --gradient_accumulation_steps 3 --evaluate_limit 2".split()
     )
     assert done.returncode == 0, done.stderr
@@ -184,33 +333,9 @@ def test_accumulated_batches_make_one_update(run, tmp_path):
     assert {float(v) for k, v in moments.items() if k.endswith(".step")} == {2.0}
 
 
-def test_two_processes_share_the_work_and_end_with_one_model(run, tmp_path):
-    launcher = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--multi_gpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ] + ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    done = train(
-        run / "faces",
-        tmp_path,
-        *"--max_train_steps 3 --evaluate_limit 2 --seed 3".split(),
-        launcher=launcher,
-        environment={"ACCELERATE_USE_CPU": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [entry["images_seen"] for entry in entries] == [8, 16, 24]  # 2 processes x 4 pictures, logged once
-    assert NGAN.from_pretrained(tmp_path / "model").image_size == 32
-
-
-def test_streaming_trains_too(run, tmp_path):
+def test_streaming_trains_too(run, tmp_path, main):
     arguments = "--max_train_steps 2 --streaming true --validation_split".split()
-    done = train(run / "faces", tmp_path, *arguments, "")
+    done = main(run / "faces", tmp_path, *arguments, "")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "checkpoint-0000002").is_dir()
 
@@ -223,28 +348,46 @@ def test_streaming_trains_too(run, tmp_path):
         (["--batch_size", "0"], "batch_size=0: must be at least 1"),
         (["--init_from", "nowhere/at/all"], "nowhere/at/all"),
         (["--report_to", "trackio"], "the package trackio is not installed"),
-        (["--push_to_hub", "me/faces"], "no Hub token"),
+        (["--push_to_hub", "me/faces"], "no Hub token here; run `hf auth login` or set HF_TOKEN"),
+        (["--push_to_hub", "my faces"], "not a Hub id such as org/name"),
+        (["--resume_from_checkpoint", "checkpoint-0000009"], "no such folder, here or below"),
     ],
 )
-def test_what_cannot_work_is_refused_in_one_line_before_any_work(run, tmp_path, arguments, complaint):
-    done = train(run / "faces", tmp_path / "run", *arguments, environment={"HF_HOME": str(tmp_path), "HF_TOKEN": ""})
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("train_accelerate.py: error: ")]
-    assert len(errors) == 1 and complaint in errors[0]
+def test_what_cannot_work_is_refused_in_one_line_before_any_work(
+    run, tmp_path, main, monkeypatch, arguments, complaint
+):
+    monkeypatch.setattr(ngan.export, "get_token", lambda: None)
+    assert_one_line(main(run / "faces", tmp_path / "run", *arguments), complaint)
     assert not list((tmp_path / "run").glob("checkpoint-*"))
 
 
-def test_a_dry_run_prints_the_configuration_and_writes_nothing(run, tmp_path):
-    done = train(run / "faces", tmp_path / "run", "--dry-run", "--seed", "4")
+@pytest.mark.parametrize(
+    ("rows", "arguments", "complaint"),
+    [
+        (2, ["--image_column", "age"], "column 'age' holds no pictures; those that do: face"),
+        (2, ["--image_column", "image"], "no column 'image'; it has: face, age"),
+        (0, [], "cannot read it, or it is empty"),
+    ],
+)
+def test_a_set_without_pictures_is_refused_in_one_line(tmp_path, main, monkeypatch, rows, arguments, complaint):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    pictures = [Image.new("RGB", (40, 40))] * rows
+    features = datasets.Features({"face": datasets.Image(), "age": datasets.Value("int64")})
+    rows = datasets.Dataset.from_dict({"face": pictures, "age": [1] * rows}, features=features)
+    rows.save_to_disk(str(tmp_path / "set"))
+    assert_one_line(main(tmp_path / "set", tmp_path / "run", *arguments), complaint)
+
+
+def test_a_dry_run_prints_the_configuration_and_writes_nothing(run, tmp_path, main):
+    done = main(run / "faces", tmp_path / "run", "--dry-run", "--seed", "4")
     assert done.returncode == 0
     assert json.loads(done.stdout)["seed"] == 4
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_without_validation_faces_trains_and_says_what_is_left_out(run, tmp_path):
-    done = train(run / "faces/train", tmp_path, "--max_train_steps", "2")
+def test_a_folder_without_validation_faces_trains_and_says_what_is_left_out(run, tmp_path, main, caplog):
+    done = main(run / "faces/train", tmp_path, "--max_train_steps", "2")
     assert done.returncode == 0, done.stderr
-    assert "no validation split" in done.stderr
+    assert "no validation split" in caplog.text
     assert "Not measured" in (tmp_path / "model/README.md").read_text()
     assert not (tmp_path / "samples").exists()

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from ngan.training import (
     Batch,
     Networks,
     Optimizers,
+    compile_networks,
     learning_rate_factor,
     make_batch,
     make_networks,
@@ -168,6 +170,22 @@ def test_bfloat16_keeps_losses_and_weights_in_float32(networks, whole_batch):
     losses = train_step(networks, make_optimizers(networks, config), whole_batch, config, 0, backward)
     assert {value.dtype for name, value in losses.items() if value != 0} == {torch.float32}
     assert {p.dtype for p in networks.generators.parameters()} == {torch.float32}
+
+
+@pytest.mark.slow
+def test_compiled_networks_make_the_same_updates_and_share_their_weights(networks, whole_batch, monkeypatch):
+    """Traced and differentiated as for the code generator of torch, which itself takes minutes."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    other = copy.deepcopy(networks)
+    compiled = compile_networks(other)
+    optimizers = make_optimizers(networks, CONFIG), make_optimizers(other, CONFIG)
+    names = set(networks.generators.state_dict())
+    for step in range(2):  # the first has the gradient penalty, which compiled code cannot give
+        here = train_step(networks, optimizers[0], whole_batch, CONFIG, step, backward)
+        there = train_step(compiled, optimizers[1], whole_batch, CONFIG, step, backward)
+        for name, value in here.items():
+            assert there[name].item() == pytest.approx(value.item(), rel=2e-3, abs=1e-5)
+    assert set(other.generators.state_dict()) == names
 
 
 def test_a_share_of_the_batches_hides_the_mask():

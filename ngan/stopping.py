@@ -1,0 +1,64 @@
+"""Ctrl-C and a scheduler's SIGTERM: between two updates while training, at once elsewhere."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+
+_ECHO = 1.0  # seconds within which a signal again is the same one: a launcher passes on what the terminal sent to all
+
+
+class Stop:
+    """Takes the signals that ask for an end, for the length of a with-block.
+
+    The first one raises `KeyboardInterrupt`, unless the block is `deferred`: then it is only noted, for the loop to
+    end after the update at hand. Ctrl-C pressed again raises in any case; SIGTERM sent again does not.
+
+    Attributes:
+        number: of the signal that came, or 0.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._came = 0.0
+        self._deferred = False
+        self._before: dict[int, object] = {}
+
+    @property
+    def name(self) -> str:
+        """Name of the signal that came."""
+        return signal.Signals(self.number).name
+
+    def __enter__(self) -> "Stop":
+        self._before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let signals wait for the end of this with-block's update."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def _take(self, number: int, _: object) -> None:
+        now, first = time.monotonic(), not self.number
+        if not first and (number != signal.SIGINT or now - self._came < _ECHO):
+            return
+        self.number, self._came = number, now
+        if not (first and self._deferred):
+            raise KeyboardInterrupt
+
+
+def outlive_the_end_signal(_: int) -> None:
+    """Keep a loader's worker alive for half a minute after SIGTERM, which a scheduler sends to the whole group.
+
+    Its death would end the training process in the middle of an update. A `worker_init_fn`.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

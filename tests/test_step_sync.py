@@ -1,0 +1,120 @@
+"""The update never waits for the device: no value is read from it and nothing is copied to or from it."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from conftest import TINY
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from ngan.meter import Meter
+from ngan.training import EMA, Batch, Networks, Optimizers, make_batch, make_networks, make_optimizers, train_step
+
+# Operations that must know values before they can go on.
+READS = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2")
+# Calls that a mode below Python does not see: the first ones copy from a device, the last ones to it.
+CALLS = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.cpu, torch.tensor, torch.as_tensor)
+
+
+class _Operations(TorchDispatchMode):
+    """Adds operations that read values, and those with tensors of two devices."""
+
+    def __init__(self, found: list[str]) -> None:
+        super().__init__()
+        self.found = found
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        devices = {x.device.type for x in [*given, *tree_leaves(result)] if isinstance(x, torch.Tensor)}
+        name = function.overloadpacket.__name__
+        counts = name.startswith("index") and any(x.dtype == torch.bool for x in given)  # how many are picked?
+        if name in READS or counts or len(devices) > 1:
+            self.found.append(str(function))
+        return result
+
+
+class _Calls(TorchFunctionMode):
+    """Adds calls of `CALLS`."""
+
+    def __init__(self, found: list[str]) -> None:
+        super().__init__()
+        self.found = found
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in CALLS:
+            self.found.append(function.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def host_traffic() -> Iterator[list[str]]:
+    """Collect the names of what makes the host wait for the device in a with-block."""
+    found: list[str] = []
+    with _Operations(found), _Calls(found):
+        yield found
+
+
+def keep(values: torch.Tensor, _: str) -> torch.Tensor:
+    return values
+
+
+def updates(networks: Networks, optimizers: Optimizers, batch: Batch, count: int) -> Meter:
+    """Make updates as the training script does between two logs: with the penalty at the first, average and meter."""
+    average, meter = EMA(networks.generators, 10), Meter(keep)
+    for step in range(count):
+        meter.add(train_step(networks, optimizers, batch, TINY, step, torch.Tensor.backward), step)
+        average.update(networks.generators, TINY.batch_size, 100)
+    return meter
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda x: x[0].item(),
+        lambda x: float(x[0]),
+        lambda x: bool(x.any()),
+        lambda x: x.tolist(),
+        lambda x: x.cpu(),
+        lambda x: x.numpy(),
+        lambda x: x[x > 0],
+        lambda x: torch.equal(x, x),
+        lambda x: x.to("meta"),
+        lambda x: torch.tensor([1.0], device="meta"),
+    ],
+)
+def test_what_makes_the_host_wait_is_seen(wait):
+    with host_traffic() as found:
+        wait(torch.ones(2))
+    assert found
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_no_update_reads_a_value_but_a_log_does(hidden):
+    networks = Networks(*make_networks(TINY))
+    generator = torch.Generator().manual_seed(0)
+    batch = make_batch(2 * torch.rand(2, 3, 32, 32, generator=generator) - 1, TINY, generator)
+    batch.hidden = hidden
+    optimizers = make_optimizers(networks, TINY)
+    with host_traffic() as found:
+        meter = updates(networks, optimizers, batch, 3)
+    assert found == []
+    with host_traffic() as found:
+        meter.means(3)
+    assert found == ["tolist"]
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_no_update_copies_between_devices(hidden, monkeypatch):
+    """On the device without memory: it has no values to read, and what comes from the host is of another device."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # does not know that device
+    networks = Networks(*(module.to("meta") for module in make_networks(TINY)))
+    optimizers = Optimizers(*(torch.optim.SGD(m.parameters(), 0.1) for m in vars(networks).values()))  # nor fused Adam
+    image, mask = torch.empty(2, 3, 32, 32, device="meta"), torch.empty(2, 1, 32, 32, device="meta")
+    with host_traffic() as found:
+        updates(networks, optimizers, Batch(image, image, mask, hidden), 3)
+    assert found == []

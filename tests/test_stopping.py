@@ -1,0 +1,52 @@
+"""Signals that ask for an end: noted in the loop, at once elsewhere, and twice."""
+
+import signal
+
+import pytest
+
+import ngan.stopping
+from ngan.stopping import Stop
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass only when told to."""
+    now = [100.0]
+    monkeypatch.setattr(ngan.stopping.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_loop_is_noted_and_elsewhere_ends_at_once(number):
+    with Stop() as stop:
+        with stop.deferred():
+            signal.raise_signal(number)
+        assert stop.number == number and stop.name == number.name
+    with Stop() as stop, pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+    assert stop.number == number
+
+
+def test_ctrl_c_again_ends_at_once_but_not_its_echo_through_a_launcher(clock):
+    with Stop() as stop, stop.deferred():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        clock[0] += 2
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_signal_does_not_break_off_the_tidying_up_after_the_first(clock):
+    with Stop():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        clock[0] += 2
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_the_handlers_from_before_come_back():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with Stop():
+        assert signal.getsignal(signal.SIGTERM) != before[1]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
