@@ -1,0 +1,344 @@
+"""Measure the training update of the five networks: images a second, share of the device's matrix rate, time by part,
+memory, the loader, and a plain trainer's update as the ratio; prints a table, writes JSON.
+
+python benchmarks/training_speed.py --output benchmarks/training_speed.json
+
+Ours, the plain trainer's and the matrix product's repeats alternate, so that noise hits all alike; figures are medians
+over the repeats. All pictures are random: what is in them makes no difference to the time.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from plain_trainer import PlainTrainer
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from ngan.batches import TrainingBatches, make_loader
+from ngan.config import TrainConfig
+from ngan.meter import Meter
+from ngan.training import EMA, Batch, Networks, compile_networks, make_networks, make_optimizers, train_step
+
+PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product tells the device's rate
+LEARNING_RATE = 1e-5  # of all: random pictures teach nothing, and weights that explode may change the time
+
+
+class Stopwatch:
+    """Seconds since the last lap, all work of the device done."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.lap()
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap and start the next."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        seconds, self._since = now - getattr(self, "_since", now), now
+        return seconds
+
+
+class Trainer:
+    """Ours, as `train_accelerate.py` runs it on one process: update, average, losses summed on the device."""
+
+    def __init__(self, config: TrainConfig, device: torch.device, batches: list[Batch]) -> None:
+        self.config, self.device, self.batches = config, device, batches
+        self.bare = Networks(*(module.to(device) for module in make_networks(config)))
+        self.networks = compile_networks(self.bare) if config.compile else self.bare
+        self.optimizers = make_optimizers(self.bare, config)
+        self.average = EMA(self.bare.generators, 1000 * config.ema_half_life)
+        self.meter = Meter(lambda values, _: values)
+
+    def update(self, step: int) -> None:
+        """Make the update `step`: with the gradient penalty if it is a multiple of `r1_every`."""
+        losses = self.forward_backward(step)
+        self.meter.add(losses, step)
+        self.average.update(self.bare.generators, self.config.batch_size, 1_000_000)
+
+    def forward_backward(self, step: int) -> dict[str, torch.Tensor]:
+        """Make the update without average and log."""
+        batch = self.batches[step % len(self.batches)]
+        return train_step(self.networks, self.optimizers, batch, self.config, step, torch.Tensor.backward)
+
+
+def matrix_rate(side: int, device: torch.device) -> float:
+    """Return the bfloat16 operations a second of one product of two square matrices, a multiply-add counted as two."""
+    matrix = torch.randn(side, side, device=device).to(torch.bfloat16)
+    times = []
+    for _ in range(3):
+        watch = Stopwatch(device)
+        matrix @ matrix
+        times.append(watch.lap())
+    return 2 * side**3 / min(times[1:])  # the first call warms up
+
+
+class _Untracked(contextlib.nullcontext):
+    """Stands in for the counter's tracker of modules, whose hooks refuse the gradient penalty's gradient by images."""
+
+    parents = frozenset({"Global"})
+
+
+def count_flops(trainer: Trainer) -> float:
+    """Return the operations of an image in one update, forward and backward, the penalty's at its share of updates.
+
+    Convolutions and matrix products are counted, a multiply-add as two; the attention as its two products.
+    """
+    every = trainer.config.r1_every
+    counts = []
+    for step in (0, 1):
+        counter = FlopCounterMode(display=False)
+        counter.mod_tracker = _Untracked()
+        with sdpa_kernel(SDPBackend.MATH), counter:
+            trainer.forward_backward(step)
+        counts.append(counter.get_total_flops())
+    with_penalty, ordinary = counts
+    return (with_penalty + (every - 1) * ordinary) / every / trainer.config.batch_size
+
+
+def peak_memory(device: torch.device) -> float:
+    """Return the most memory in MiB so far: of the device, or on a CPU of this process, Python and torch included."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def time_updates(update: Callable[[int], object], every: int, steps: int, device: torch.device) -> float:
+    """Return the seconds of a mean update: `steps` ordinary ones and one with the penalty, at its share of updates."""
+    watch = Stopwatch(device)
+    for i in range(steps):
+        update(1 + i % (every - 1) if every > 1 else 0)
+    ordinary = watch.lap() / steps
+    update(0)
+    return ((every - 1) * ordinary + watch.lap()) / every
+
+
+def time_parts(trainer: Trainer, repeats: int, loader: torch.utils.data.DataLoader) -> dict[str, float]:
+    """Return the median milliseconds of each part of an update, the device idle at its ends.
+
+    Hooks on the generators' forward pass and the critics' optimizer part the update. `r1` is what the penalty adds to
+    the discriminator half, at its share of updates; `logging` has its share of the copy from the device.
+    """
+    config, watch = trainer.config, Stopwatch(trainer.device)
+    times: dict[str, list[float]] = {}
+    penalised: list[float] = []
+
+    def lap(part: str) -> None:
+        (penalised if part == "discriminator_half" and step == 0 else times.setdefault(part, [])).append(watch.lap())
+
+    hooks = [
+        trainer.networks.generators.register_forward_hook(lambda *_: lap("generators_forward")),
+        trainer.optimizers.discriminators.register_step_post_hook(lambda *_: lap("discriminator_half")),
+    ]
+    batches = iter(loader)
+    for i in range(2 * repeats):
+        step = i % 2  # every second update has the penalty
+        watch.lap()
+        trainer.batches[step % len(trainer.batches)] = next(batches).to(trainer.device)
+        lap("loader")
+        losses = trainer.forward_backward(step)
+        lap("generator_half")
+        trainer.average.update(trainer.bare.generators, config.batch_size, 1_000_000)
+        lap("ema")
+        trainer.meter.add(losses, step)
+        lap("logging")
+    trainer.meter.means(0)
+    read = watch.lap() / config.log_every
+    for hook in hooks:
+        hook.remove()
+    medians = {part: statistics.median(values) for part, values in times.items()}
+    medians["logging"] += read
+    medians["r1"] = max(0.0, statistics.median(penalised) - medians["discriminator_half"]) / config.r1_every
+    order = ("loader", "generators_forward", "discriminator_half", "generator_half", "r1", "ema", "logging")
+    return {part: round(1000 * medians[part], 3) for part in order}
+
+
+def time_loader(config: TrainConfig, faces: torch.Tensor, workers: int, pin: bool, count: int) -> float:
+    """Return the images a second that the loader alone makes with `workers` processes, over `count` batches."""
+    config = dataclasses.replace(config, num_workers=workers, max_train_steps=count + workers + 1)
+    batches = iter(make_loader(TrainingBatches(faces, config, 0, 1), 0, pin))
+    for _ in range(workers + 1):  # the workers have started when each has handed over a batch
+        next(batches)
+    start = time.perf_counter()
+    images = sum(len(batch.image) for batch in batches)
+    return round(images / (time.perf_counter() - start), 1)
+
+
+def measure(arguments: argparse.Namespace, config: TrainConfig) -> dict[str, object]:
+    """Return the whole report: machine, configuration, rates, counts, parts, loader, memory.
+
+    Args:
+        arguments: of the command line.
+        config: all five networks trained from the first update; the penalty wanted.
+    """
+    device = torch.device(arguments.device)
+    faces = torch.randint(0, 256, (4 * config.batch_size, 3, config.image_size, config.image_size), dtype=torch.uint8)
+    made = TrainingBatches(faces, config, 0, 1)
+    batches = [made[number].to(device) for number in range(4)]
+    ours = Trainer(config, device, batches)
+    for step in (0, 1):  # compiled or chosen at the first call of each kind
+        ours.update(step)
+    memory = peak_memory(device)
+    flops = count_flops(ours)
+
+    in_order = [_in_nchw(batch) for batch in batches]
+    plain_config = dataclasses.replace(config, mixed_precision="no")
+    plain = PlainTrainer(*(module.to(device) for module in make_networks(plain_config)), plain_config)
+
+    def update_plain(step: int) -> None:
+        plain.step(in_order[step % 4], step)
+
+    for step in (0, 1):
+        update_plain(step)
+    seconds: dict[str, list[float]] = {"ours": [], "plain": []}
+    rates = []
+    for _ in range(arguments.repeats):
+        rates.append(matrix_rate(arguments.product_side or PRODUCT_SIDE[device.type], device))
+        for name, update in (("ours", ours.update), ("plain", update_plain)):
+            seconds[name].append(time_updates(update, config.r1_every, arguments.steps, device))
+    parts = time_parts(ours, arguments.repeats, _loader(config, faces, 2 * arguments.repeats, device))
+    loader = {
+        str(workers): time_loader(config, faces, workers, device.type == "cuda", arguments.loader_batches)
+        for workers in arguments.workers
+    }
+    return _report(device, config, arguments, seconds, rates, flops, parts, loader, memory)
+
+
+def _loader(config: TrainConfig, faces: torch.Tensor, count: int, device: torch.device) -> torch.utils.data.DataLoader:
+    config = dataclasses.replace(config, max_train_steps=count)
+    return make_loader(TrainingBatches(faces, config, 0, 1), 0, device.type == "cuda")
+
+
+def _in_nchw(batch: Batch) -> Batch:
+    return Batch(batch.image.contiguous(), batch.corrupted.contiguous(), batch.mask.contiguous(), batch.hidden)
+
+
+def _report(
+    device: torch.device,
+    config: TrainConfig,
+    arguments: argparse.Namespace,
+    seconds: dict[str, list[float]],
+    rates: list[float],
+    flops: float,
+    parts: dict[str, float],
+    loader: dict[str, float],
+    memory: float,
+) -> dict[str, object]:
+    images = {name: sorted(config.batch_size / s for s in values) for name, values in seconds.items()}
+    median = {name: statistics.median(values) for name, values in images.items()}
+    rate = statistics.median(rates)
+    ratios = [plain / ours for ours, plain in zip(seconds["ours"], seconds["plain"], strict=True)]
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "device": name,
+        "torch": torch.__version__,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "image_size": config.image_size,
+        "batch": config.batch_size,
+        "mixed_precision": config.mixed_precision,
+        "compile": config.compile,
+        "r1_every": config.r1_every,
+        "repeats": arguments.repeats,
+        "images_per_second": round(median["ours"], 2),
+        "images_per_second_range": [round(images["ours"][i], 2) for i in (0, -1)],
+        "plain_images_per_second": round(median["plain"], 2),
+        "plain_images_per_second_range": [round(images["plain"][i], 2) for i in (0, -1)],
+        "ratio_to_plain": round(statistics.median(ratios), 2),
+        "gflop_per_image": round(flops / 1e9, 3),
+        "tflops": round(flops * median["ours"] / 1e12, 4),
+        "bf16_matrix_tflops": round(rate / 1e12, 4),
+        "share_of_matrix_rate": round(flops * median["ours"] / rate, 4),
+        "milliseconds_by_part": parts,
+        "loader_images_per_second": loader,
+        "loader_to_update": round(max(loader.values()) / median["ours"], 1),
+        "peak_memory_mib": round(memory, 1),
+    }
+
+
+def format_report(report: dict[str, object]) -> str:
+    """Return the report as lines of names and values, the parts with their shares of an update."""
+    lines = []
+    for name, value in report.items():
+        if isinstance(value, dict):
+            total = sum(value.values())
+            share = name == "milliseconds_by_part"
+            lines.append(f"{name}:")
+            lines += [f"  {k:<32} {v:>12,}" + (f" {100 * v / total:6.1f} %" * share) for k, v in value.items()]
+        else:
+            text = " to ".join(map(str, value)) if isinstance(value, list) else str(value)
+            lines.append(f"{name:<34} {text:>12}")
+    return "\n".join(lines)
+
+
+def parse(words: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:
+    """Parse the command line into what to measure and the configuration that is measured."""
+    parser = argparse.ArgumentParser(description=__doc__.split(";")[0].replace("\n", " "))
+    add = parser.add_argument
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
+    add("--image_size", type=int, default=128, help="side of the pictures (default 128)")
+    add("--batch", type=int, default=16, help="images an update (default 16)")
+    add("--precision", default="bf16", choices=("bf16", "no"), help="of ours; the plain trainer is float32")
+    add("--compile", action="store_true", help="ours through torch.compile")
+    add("--threads", type=int, default=torch.get_num_threads(), help="of torch (default: as it chooses)")
+    add("--repeats", type=int, default=5, help="measurements of each, alternately (default 5)")
+    add("--steps", type=int, default=2, help="updates without penalty a measurement; one with it is added (default 2)")
+    add("--workers", type=int, nargs="+", default=[0, 1, 2], help="of the loader alone (default 0 1 2)")
+    add("--loader_batches", type=int, default=100, help="batches of the loader alone (default 100)")
+    add("--product_side", type=int, default=0, help=f"of the matrices; 0 = {PRODUCT_SIDE} (default 0)")
+    add("--quick", action="store_true", help="tiny networks, one repeat: only whether it runs")
+    add("--output", type=Path, help="JSON file to write")
+    arguments = parser.parse_args(words)
+    for name in ("threads", "repeats", "steps", "loader_batches"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} {getattr(arguments, name)}: must be at least 1")
+    if arguments.product_side < 0 or min(arguments.workers) < 0:
+        parser.error("--product_side and --workers: must be at least 0")
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch finds no CUDA device here")
+    if arguments.output and not arguments.output.parent.is_dir():
+        parser.error(f"--output {arguments.output}: no such folder")
+    small = {"code_width": 8, "image_width": 8, "blocks": 2, "attention_every": 2, "discriminator_width": 4}
+    if arguments.quick:
+        arguments.repeats, arguments.loader_batches, arguments.product_side = 1, 4, 64
+    try:
+        config = TrainConfig(
+            image_size=32 if arguments.quick else arguments.image_size,
+            batch_size=2 if arguments.quick else arguments.batch,
+            mixed_precision=arguments.precision,
+            compile=arguments.compile,
+            generator_only_steps=0,
+            discriminator_only_steps=0,
+            learning_rate=LEARNING_RATE,
+            discriminator_learning_rate=LEARNING_RATE,
+            **(small if arguments.quick else {}),
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    return arguments, config
+
+
+def main(words: list[str] | None = None) -> None:
+    """Measure, print the table, write the JSON."""
+    arguments, config = parse(words)
+    torch.set_num_threads(arguments.threads)
+    report = measure(arguments, config)
+    print(format_report(report))
+    if arguments.output:
+        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
