@@ -8,7 +8,7 @@ that of PSNR; a picture equal to the truth, whose PSNR is infinite, counts with 
 import importlib.util
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,14 @@ from tqdm.auto import tqdm
 
 from ngan.data import to_float, to_uint8
 from ngan.masks import DAMAGE_KINDS, MASK_KINDS, composite, damage, make_masks
-from ngan.metrics import border_band, iou, l1, psnr, ssim
+from ngan.metrics import FeatureStatistics, border_band, frechet_distance, iou, l1, psnr, ssim
 from ngan.model import NGAN
 from ngan.samples import frozen, sample_grid
 
 PSNR_CAP = 100.0  # dB; one wrong value in a 128x128 picture gives 95
 BORDER_WIDTH = 8  # of the band around the hole's border, in pixels to each side
 PEERS = ("telea",)
+Features = Callable[[torch.Tensor], torch.Tensor]  # uint8 (N, 3, H, W) -> (N, D), such as Inception's pooled ones
 _METHOD_NAMES = {"ngan": "NGAN", "code_image": "its code image", "telea": "OpenCV Telea"}
 _SCORE_NAMES = {
     "psnr": ("PSNR (dB)", 2),
@@ -47,6 +48,8 @@ def evaluate(
     device: torch.device | str | None = None,
     limit: int | None = None,
     peers: Sequence[str] = PEERS,
+    stored_masks: Mapping[str, torch.Tensor] | None = None,
+    features: Mapping[str, Features] | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Measure a model on faces, in float32, and leave it in the mode it came in.
@@ -62,6 +65,8 @@ def evaluate(
         limit: only so many of the faces, the first; None = all.
         peers: other methods to measure on the same holes, of `PEERS`: "telea" is OpenCV's, radius 3, left out with a
             warning where OpenCV is not installed.
+        stored_masks: further holes by name, (K, 1, S, S), {0, 1}, 1 = missing; face i gets mask i modulo K.
+        features: by name, what networks make of pictures, for Frechet distances to the faces themselves.
         progress: show a progress bar.
 
     Returns:
@@ -69,18 +74,21 @@ def evaluate(
 
         - `masks[kind]`: `n`, `hole_ratio`, and for "ngan", "code_image" (the code image pasted into the hole) and each
           peer: `psnr`, `ssim`, `l1` over the whole image, `psnr_hole`, `l1_hole` over the hole, `l1_border` over
-          `border_band`.
+          `border_band`; for each of `features` also `frechet_<its name>`, over the whole images.
         - `damages[kind]`: `n`, `damage_ratio`, `iou` of the damage found (location probability above 1/2), `psnr` of
           `NGAN.forward`'s composite without a mask, and `psnr_damaged` of what the model was given.
 
         L1 is in units of the full range, black to white = 1. None stands where there was nothing to measure.
 
     Raises:
-        ValueError: an unknown kind, nothing to measure, or faces that are not uint8 (3, S, S).
+        ValueError: an unknown kind, nothing to measure, faces that are not uint8 (3, S, S), or stored masks of another
+            shape or of a kind's name.
     """
     n = len(faces) if limit is None else min(limit, len(faces))
-    _check_kinds(masks, damages, peers)
+    stored = dict(stored_masks or {})
+    _check_kinds(masks, damages, peers, stored)
     _check_faces(faces, limit=limit, batch_size=batch_size)
+    _check_stored(stored, faces[0].shape[-1])
     if "telea" in peers and importlib.util.find_spec("cv2") is None:
         warnings.warn("OpenCV is not installed, so its Telea method is not measured", stacklevel=2)
         peers = [peer for peer in peers if peer != "telea"]
@@ -88,19 +96,21 @@ def evaluate(
         model.to(device)
 
     tables: dict[str, dict[str, Any]] = {"masks": {}, "damages": {}}
-    total = n * (len(masks) + len(damages))
+    total = n * (len(masks) + len(stored) + len(damages))
     with frozen(model), tqdm(total=total, unit="face", disable=not progress) as bar:
-        for table, kinds in (("masks", masks), ("damages", damages)):
+        for table, kinds in (("masks", [*masks, *stored]), ("damages", damages)):
             for kind in kinds:
                 bar.set_description(kind)
-                scores = _Scores()
+                scores = _Scores(features or {})
                 for start in range(0, n, batch_size):
                     indices = range(start, min(start + batch_size, n))
                     real = torch.stack([faces[i] for i in indices])
-                    if table == "masks":
-                        _measure_masks(model, real, kind, seed, indices, peers, scores)
-                    else:
+                    if table == "damages":
                         _measure_damage(model, real, kind, seed, indices, scores)
+                    elif kind in stored:
+                        _measure_masks(model, real, _repeated(stored[kind], indices), peers, scores)
+                    else:
+                        _measure_masks(model, real, _draw_masks(kind, real, seed, indices), peers, scores)
                     bar.update(len(indices))
                 tables[table][kind] = {"n": n, **scores.means()}
     size = {"image_size": faces[0].shape[-1], "border_width": BORDER_WIDTH}
@@ -167,14 +177,22 @@ def example_grid(
 
 
 class _Scores:
-    """Values of single images under (method, measure), in order of arrival."""
+    """Values of single images under (method, measure), in order of arrival; statistics of each method's features."""
 
-    def __init__(self) -> None:
+    def __init__(self, features: Mapping[str, Features]) -> None:
         self.values: dict[tuple[str, str], list[float]] = {}
+        self.features = features
+        self.statistics: dict[tuple[str, str], FeatureStatistics] = {}
 
     def add(self, method: str, **measures: torch.Tensor) -> None:
         for name, values in measures.items():
             self.values.setdefault((method, name), []).extend(values.tolist())
+
+    def add_pictures(self, **pictures: torch.Tensor) -> None:
+        """Take in the features of each method's pictures, uint8 (N, 3, H, W), the truth's under "truth"."""
+        for name, features in self.features.items():
+            for method, picture in pictures.items():
+                self.statistics.setdefault((method, name), FeatureStatistics()).add(features(picture))
 
     def means(self) -> dict[str, Any]:
         """Average over the images that have a value; measures without a method stand at the top."""
@@ -183,26 +201,31 @@ class _Scores:
             finite = [min(value, PSNR_CAP) for value in values if not math.isnan(value)]
             target = means.setdefault(method, {}) if method else means
             target[name] = sum(finite) / len(finite) if finite else None
+        for (method, name), own in self.statistics.items():
+            if method != "truth":
+                truth = self.statistics["truth", name]
+                means[method][f"frechet_{name}"] = (
+                    frechet_distance(own.mean, own.covariance, truth.mean, truth.covariance) if own.n > 1 else None
+                )
         return means
 
 
 def _measure_masks(
     model: NGAN,
     real: torch.Tensor,
-    kind: str,
-    seed: int,
-    indices: Sequence[int],
+    mask: torch.Tensor,
     peers: Sequence[str],
     scores: _Scores,
 ) -> None:
     device = next(model.parameters()).device
-    image, mask = to_float(real), _draw_masks(kind, real, seed, indices)
+    image = to_float(real)
     output = model((image * (1 - mask)).to(device), mask.to(device))
     fills = {"ngan": output.image.cpu(), "code_image": output.code_image.cpu()}
     filled = {method: to_uint8(composite(image, fill, mask)) for method, fill in fills.items()}
     if "telea" in peers:
         filled["telea"] = _telea(real, mask)
     scores.add("", hole_ratio=mask.mean(dim=(1, 2, 3)))
+    scores.add_pictures(truth=real, **filled)
     truth, band = real / 255, border_band(mask, BORDER_WIDTH)
     for method, picture in filled.items():
         picture = picture / 255
@@ -248,6 +271,10 @@ def _draw_masks(kind: str, like: torch.Tensor, seed: int, indices: Sequence[int]
     return torch.cat([make_masks(kind, 1, height, width, _generator(seed, i)) for i in indices])
 
 
+def _repeated(masks: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
+    return masks[[i % len(masks) for i in indices]].float()
+
+
 def _draw_damage(
     kind: str, images: torch.Tensor, seed: int, indices: Sequence[int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -259,14 +286,27 @@ def _generator(seed: int, index: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 1_000_003 + index)
 
 
-def _check_kinds(masks: Sequence[str], damages: Sequence[str], peers: Sequence[str] = ()) -> None:
+def _check_kinds(
+    masks: Sequence[str],
+    damages: Sequence[str],
+    peers: Sequence[str] = (),
+    stored: Mapping[str, torch.Tensor] | None = None,
+) -> None:
     checks = (("masks", masks, MASK_KINDS), ("damages", damages, DAMAGE_KINDS), ("peers", peers, PEERS))
     for name, kinds, known in checks:
         for kind in kinds:
             if kind not in known:
                 raise ValueError(f"{name}: {kind!r} is not one of {', '.join(known)}")
-    if not masks and not damages:
+    if not masks and not damages and not stored:
         raise ValueError("masks and damages: both empty, nothing to measure")
+
+
+def _check_stored(stored: Mapping[str, torch.Tensor], side: int) -> None:
+    for name, masks in stored.items():
+        if name in MASK_KINDS:
+            raise ValueError(f"stored_masks: {name!r} is a kind of masks; take another name")
+        if masks.ndim != 4 or len(masks) == 0 or masks.shape[1:] != (1, side, side):
+            raise ValueError(f"stored_masks[{name!r}]: shape {tuple(masks.shape)}, expected (K, 1, {side}, {side})")
 
 
 def _check_faces(faces: Sequence[torch.Tensor], **at_least_one: int | None) -> None:

@@ -2,6 +2,8 @@
 
 Masks as everywhere: float (N, 1, H, W), 1 = missing, 0 = known. With a mask, a measure is taken over the mask's pixels
 only; an image whose mask is empty has no such pixels and gets nan, never a number that looks like a result.
+
+The Frechet distance alone is a measure of two sets of images, by the features that some network makes of them.
 """
 
 import torch
@@ -131,6 +133,84 @@ def iou(found: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     found, mask = found.flatten(1) > 0.5, mask.flatten(1) > 0.5
     both, either = (found & mask).sum(1), (found | mask).sum(1)
     return torch.where(either > 0, both / either.clamp(min=1), 1.0)
+
+
+class FeatureStatistics:
+    """Mean and covariance of feature vectors that arrive in batches, in float64, whatever the batches.
+
+    Attributes:
+        n: vectors seen.
+        mean: (D,) float64.
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.mean = torch.zeros(0, dtype=torch.float64)
+        self._scatter = torch.zeros(0, 0, dtype=torch.float64)  # sum of outer products of the deviations
+
+    @property
+    def covariance(self) -> torch.Tensor:
+        """Covariance (D, D), float64, with the divisor n - 1.
+
+        Raises:
+            ValueError: fewer than two vectors were seen.
+        """
+        if self.n < 2:
+            raise ValueError(f"covariance: of {self.n} feature vectors, needs at least 2")
+        return self._scatter / (self.n - 1)
+
+    def add(self, features: torch.Tensor) -> None:
+        """Take a batch in, (N, D).
+
+        Raises:
+            ValueError: not of shape (N, D), another D than before, or a value that is not finite.
+        """
+        known = self.mean.shape[0] or "D"
+        if features.ndim != 2 or 0 in features.shape or (self.n and features.shape[1] != known):
+            raise ValueError(f"features: shape {tuple(features.shape)}, expected (N, {known}), neither of them 0")
+        if not features.isfinite().all():
+            raise ValueError("features: hold a value that is not finite")
+        features = features.detach().cpu().double()
+        n, mean = len(features), features.mean(dim=0)
+        if not self.n:
+            self.mean, self._scatter = torch.zeros_like(mean), torch.zeros(len(mean), len(mean), dtype=torch.float64)
+        # Chan et al. 1979: sums of two parts and of their distance, free of the cancellation in E[xx] - E[x]E[x]
+        shift, total = mean - self.mean, self.n + n
+        deviations = features - mean
+        self._scatter += deviations.T @ deviations + torch.outer(shift, shift) * (self.n * n / total)
+        self.mean = self.mean + shift * (n / total)
+        self.n = total
+
+
+def frechet_distance(
+    mean1: torch.Tensor, covariance1: torch.Tensor, mean2: torch.Tensor, covariance2: torch.Tensor
+) -> float:
+    """Return the squared Frechet distance of two Gaussians, |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) (Dowson and
+    Landau 1982); on Inception's features it is the FID of Heusel et al. 2017.
+
+    The trace of the root is the sum of the roots of the eigenvalues of C1^(1/2) C2 C1^(1/2), which is symmetric, so a
+    covariance without full rank (fewer images than features) does no harm. The figure grows as images get fewer:
+    compare at equal numbers only.
+
+    Args:
+        mean1: (D,).
+        covariance1: (D, D), symmetric, positive semidefinite.
+        mean2: (D,).
+        covariance2: (D, D), likewise.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    d = mean1.shape[0] if mean1.ndim == 1 else -1
+    shapes = [tuple(t.shape) for t in (mean1, covariance1, mean2, covariance2)]
+    if shapes != [(d,), (d, d), (d,), (d, d)]:
+        raise ValueError(f"frechet_distance: shapes {shapes}, expected (D,), (D, D), (D,), (D, D)")
+    mean1, covariance1, mean2, covariance2 = (t.double() for t in (mean1, covariance1, mean2, covariance2))
+    values, vectors = torch.linalg.eigh(covariance1)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ covariance2 @ root).clamp(min=0).sqrt().sum()
+    distance = (mean1 - mean2).square().sum() + covariance1.trace() + covariance2.trace() - 2 * cross
+    return max(0.0, distance.item())
 
 
 def _mean(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

@@ -233,3 +233,42 @@ def flatten(result: dict, prefix: str = "") -> dict[str, float]:
     for key, value in result.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return {key: value for key, value in flat.items() if not isinstance(value, str)}
+
+
+def test_stored_masks_are_measured_as_drawn_ones_are_and_given_out_in_turn(model, faces):
+    drawn = torch.cat([make_masks("box", 1, SIZE, SIZE, torch.Generator().manual_seed(i)) for i in range(5)])
+    options = {"damages": [], "peers": ["telea"]}
+    by_kind = run(model, faces, masks=["box"], **options)["masks"]["box"]
+    assert run(model, faces, masks=[], stored_masks={"mine": drawn}, **options)["masks"] == {"mine": by_kind}
+    twice = {"mine": drawn[[0, 1, 0, 1, 0]]}
+    first = run(model, faces, masks=[], stored_masks=twice, batch_size=2, **options)["masks"]
+    assert run(model, faces, masks=[], stored_masks={"mine": drawn[:2].bool()}, **options)["masks"] == first
+
+
+def test_frechet_distances_are_of_the_pictures_of_each_method(model, faces):
+    def colours(pictures):
+        assert pictures.dtype == torch.uint8
+        return pictures.float().mean(dim=(2, 3))
+
+    features = {"colour": colours, "constant": lambda pictures: torch.ones(len(pictures), 2)}
+    center = run(model, faces, masks=["center"], damages=[], features=features, batch_size=2)["masks"]["center"]
+    for method in ("ngan", "code_image", "telea"):
+        assert center[method]["frechet_constant"] == 0
+    assert center["ngan"]["frechet_colour"] > 0
+    oracle = run(Oracle(faces[:1]), faces[:1].repeat(2, 1, 1, 1), masks=["center"], damages=[], features=features)
+    assert oracle["masks"]["center"]["ngan"]["frechet_colour"] == pytest.approx(0, abs=1e-9)
+    single = run(model, faces[:1], masks=["center"], damages=[], features=features)["masks"]["center"]["ngan"]
+    assert single["frechet_colour"] is None  # no covariance of one picture
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"box": torch.zeros(1, 1, SIZE, SIZE)}, "'box' is a kind of masks"),
+        ({"mine": torch.zeros(1, 1, 8, SIZE)}, r"stored_masks\['mine'\]: shape \(1, 1, 8, 32\)"),
+        ({"mine": torch.zeros(0, 1, SIZE, SIZE)}, r"shape \(0, 1, 32, 32\)"),
+    ],
+)
+def test_stored_masks_that_do_not_fit_are_refused(model, faces, stored, message):
+    with pytest.raises(ValueError, match=message):
+        run(model, faces, stored_masks=stored)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from ngan.metrics import border_band, iou, l1, psnr, ssim
+from ngan.metrics import FeatureStatistics, border_band, frechet_distance, iou, l1, psnr, ssim
 
 
 @pytest.fixture
@@ -114,6 +114,91 @@ def test_iou_by_hand():
     mask[2, ..., 0] = 1  # nothing found
     assert iou(found, mask).tolist() == pytest.approx([1 / 3, 1, 0, 1])
     assert iou(found.bool(), mask).tolist() == pytest.approx([1 / 3, 1, 0, 1])
+
+
+def gaussian(seed: int, n: int = 50, d: int = 6) -> torch.Tensor:
+    """Correlated vectors (n, d) of unequal scales, float64."""
+    generator = torch.Generator().manual_seed(seed)
+    mixed = torch.randn(n, d, generator=generator) @ torch.randn(d, d, generator=generator)
+    return (mixed * torch.logspace(-2, 1, d)).double()
+
+
+def statistics(features: torch.Tensor, batch: int = 50) -> FeatureStatistics:
+    gathered = FeatureStatistics()
+    for part in features.split(batch):
+        gathered.add(part)
+    return gathered
+
+
+def distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
+    return frechet_distance(a.mean, a.covariance, b.mean, b.covariance)
+
+
+def test_feature_statistics_are_those_of_all_vectors_whatever_the_batches():
+    features = gaussian(0) + 1e4  # a mean that would drown the covariance in E[xx] - E[x]E[x]
+    for batch in (1, 7, 50):
+        gathered = statistics(features, batch)
+        assert gathered.n == 50
+        assert torch.allclose(gathered.mean, features.mean(dim=0), rtol=1e-12)
+        assert torch.allclose(gathered.covariance, torch.cov(features.T), rtol=1e-6, atol=1e-9)
+
+
+def test_frechet_distance_at_equal_covariance_is_the_squared_distance_of_the_means():
+    features = gaussian(0)
+    shift = torch.tensor([3.0, 0, 0, -4, 0, 0], dtype=torch.float64)
+    assert distance(statistics(features), statistics(features + shift)) == pytest.approx(25, rel=1e-6)
+    assert distance(statistics(features), statistics(features)) == pytest.approx(0, abs=1e-5)
+
+
+def test_frechet_distance_of_diagonal_covariances_by_hand():
+    # no difference of means; (sqrt(4) - sqrt(1))^2 + (sqrt(9) - sqrt(25))^2 = 1 + 4
+    zero, a, b = torch.zeros(2), torch.diag(torch.tensor([4.0, 9.0])), torch.diag(torch.tensor([1.0, 25.0]))
+    assert frechet_distance(zero, a, zero, b) == pytest.approx(5)
+
+
+def test_frechet_distance_is_symmetric_and_blind_to_the_order_of_images():
+    a, b = gaussian(1), gaussian(2)
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(3))
+    there = distance(statistics(a), statistics(b))
+    assert there > 1
+    assert distance(statistics(b), statistics(a)) == pytest.approx(there, rel=1e-6)
+    assert distance(statistics(a[order], 7), statistics(b[order], 11)) == pytest.approx(there, rel=1e-6)
+
+
+def test_frechet_distance_agrees_with_the_root_of_the_product():
+    a, b = statistics(gaussian(1)), statistics(gaussian(2))
+    values, vectors = torch.linalg.eig(a.covariance @ b.covariance)
+    root = (vectors @ torch.diag(values.sqrt()) @ torch.linalg.inv(vectors)).real
+    expected = (a.mean - b.mean).square().sum() + (a.covariance + b.covariance - 2 * root).trace()
+    assert distance(a, b) == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_frechet_distance_of_fewer_images_than_features_is_finite():
+    a, b = statistics(gaussian(1, n=4)), statistics(gaussian(2, n=4))
+    assert math.isfinite(distance(a, b)) and distance(a, b) > 0
+    assert distance(a, a) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (torch.zeros(2, 3, 4), r"features: shape \(2, 3, 4\), expected \(N, 6\)"),
+        (torch.zeros(2, 5), r"features: shape \(2, 5\), expected \(N, 6\)"),
+        (torch.full((1, 6), math.nan), "not finite"),
+    ],
+)
+def test_features_that_do_not_fit_are_refused(features, message):
+    gathered = statistics(gaussian(0))
+    with pytest.raises(ValueError, match=message):
+        gathered.add(features)
+    assert gathered.n == 50
+
+
+def test_a_distance_without_enough_images_or_of_other_shapes_is_refused():
+    with pytest.raises(ValueError, match="covariance: of 1 feature vectors"):
+        _ = statistics(gaussian(0, n=1)).covariance
+    with pytest.raises(ValueError, match="frechet_distance: shapes"):
+        frechet_distance(torch.zeros(2), torch.eye(2), torch.zeros(3), torch.eye(3))
 
 
 @pytest.mark.parametrize(

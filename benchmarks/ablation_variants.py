@@ -1,0 +1,66 @@
+"""What `benchmarks.ablation` compares: a table of named variants. One more is one more line."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from benchmarks.glcic import ADVERSARIAL_WEIGHT, PHASES, glcic_networks
+from benchmarks.single_stage import networks_without_code_critic, single_stage_networks
+from ngan.config import TrainConfig
+from ngan.training import make_networks
+
+__all__ = ["PHASES", "VARIANTS", "Variant"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the comparison.
+
+    Attributes:
+        title: what a reader of the table sees.
+        fields: of `TrainConfig`, where they differ from the comparison's common ones.
+        networks: makes generators and critics of a configuration.
+    """
+
+    title: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    networks: Callable[[TrainConfig], tuple[nn.Module, nn.Module]] = make_networks
+
+
+_NO_CODE = {"lambda_code_adversarial": 0.0}
+_NO_FIRST_STAGE = {**_NO_CODE, "lambda_coding": 0.0, "lambda_location": 0.0}
+_GLCIC = {
+    **_NO_FIRST_STAGE,
+    "distance": "mse",
+    "hole_weight": 0.0,
+    "lambda_image_adversarial": ADVERSARIAL_WEIGHT,
+    "lambda_feature_matching": 0.0,
+    "r1_gamma": 0.0,
+    "ema_half_life": 0.0,
+}
+_RATE = TrainConfig.learning_rate
+
+VARIANTS: dict[str, Variant] = {
+    "ngan": Variant("NGAN, default recipe"),
+    "ngan_find": Variant(
+        "NGAN, default recipe, a third of its batches mask-free", {"find_share": TrainConfig.find_share}
+    ),
+    "paper": Variant("NGAN, the paper's losses", {"recipe": "paper"}),
+    "single": Variant("no nesting: image generator alone, widened", _NO_FIRST_STAGE, single_stage_networks),
+    "no_code_critic": Variant("no code critic", _NO_CODE, networks_without_code_critic),
+    "glcic": Variant("GLCIC", _GLCIC, glcic_networks),
+    "no_feature_matching": Variant("no feature matching", {"lambda_feature_matching": 0.0}),
+    "no_r1": Variant("no R1 penalty", {"r1_gamma": 0.0}),
+    "no_ema": Variant("no moving average", {"ema_half_life": 0.0}),
+    "no_hole_weight": Variant("reconstruction over all pixels alike", {"hole_weight": 0.0}),
+    "mse": Variant("MSE instead of L1", {"distance": "mse"}),
+    "reconstruction": Variant(
+        "no adversary at all",
+        {**_NO_CODE, "lambda_image_adversarial": 0.0, "lambda_feature_matching": 0.0},
+    ),
+    "equal_rates": Variant("critics learn as fast as generators", {"discriminator_learning_rate": _RATE}),
+    "slow_critics": Variant("critics learn ten times slower", {"discriminator_learning_rate": _RATE / 10}),
+    "no_attention": Variant("no self-attention", {"attention_every": 0}),
+}
