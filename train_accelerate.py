@@ -31,9 +31,10 @@ from ngan.config import TrainConfig, parse_config
 from ngan.data import FaceSet, load_faces, to_float
 from ngan.disk import remove_partial, write_whole
 from ngan.evaluation import evaluate, example_grid, format_table
-from ngan.export import check_push, export_run, push_run
+from ngan.export import export_run
 from ngan.masks import make_masks
 from ngan.meter import Meter
+from ngan.push import check_push, open_repository, push_checkpoint, push_model
 from ngan.samples import sample_grid
 from ngan.sources import split_names
 from ngan.stopping import Stop
@@ -117,7 +118,7 @@ def main(arguments: list[str] | None = None, networks: NetworkMaker = make_netwo
                 raise ValueError(
                     f"--{name} is needed: {'a Hub id or a folder' if name == 'dataset' else 'a folder to write to'}"
                 )
-        check_push(config.push_to_hub)
+        check_push(config)
         check_tracker(config.report_to)
         if dry_run:
             sys.stdout.write(config.to_json())
@@ -189,6 +190,8 @@ def start(run: Run) -> None:
             progress=False,
         )
     if accelerator.is_main_process:
+        if config.push_to_hub:
+            open_repository(config)  # refused now rather than after the training
         run.folder.mkdir(parents=True, exist_ok=True)
         remove_partial(run.folder)
         write_whole(run.folder / "config.json", config.to_json())
@@ -274,7 +277,7 @@ def save(run: Run, meter: Meter) -> int:
     meter.means(run.counters.step)  # raises if not finite
     check_finite(run.bare, run.counters.step)
     if run.accelerator.is_main_process:
-        save_checkpoint(
+        checkpoint = save_checkpoint(
             run.folder,
             run.bare,
             run.optimizers,
@@ -283,6 +286,11 @@ def save(run: Run, meter: Meter) -> int:
             dataclasses.asdict(run.config),
             run.config.checkpoints_keep,
         )
+        if run.config.push_to_hub and run.config.hub_strategy == "checkpoint":
+            try:
+                push_checkpoint(checkpoint, run.config)
+            except ValueError as error:  # the next one may come through: no reason to lose the run
+                logging.warning("%s is not pushed: %s", checkpoint, one_line(error))
     run.accelerator.wait_for_everyone()
     return run.counters.step
 
@@ -301,7 +309,7 @@ def finish(run: Run) -> None:
             folder = run.folder / "model"
             export_run(folder, run.generators, run.discriminators, run.config, run.counters, result, grid)
         if run.config.push_to_hub:
-            print(push_run(folder, run.config.push_to_hub))
+            print(push_model(folder, run.folder / "metrics.jsonl", run.config))
     accelerator.wait_for_everyone()
     accelerator.end_training()
 

@@ -3,11 +3,13 @@
 import json
 import os
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import EvalResult, ModelCardData
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
@@ -35,6 +37,7 @@ the three critics and their joint head, to train on from.
 
 {data}
 
+<!-- ngan: training -->
 ## Training
 
 {images:,} images of {size}x{size} pixels seen in {steps:,} updates, {hours:.2f} hours on {machine}.
@@ -43,10 +46,13 @@ the three critics and their joint head, to train on from.
 
 The full configuration is in `train_config.json`. Code image and final image are trained with a hole-weighted
 {distance}; the critics join after {generator_only:,} updates.
+<!-- /ngan: training -->
 
+<!-- ngan: figures -->
 ## Figures
 
 {figures}
+<!-- /ngan: figures -->
 
 ## Limits and bias
 
@@ -58,6 +64,7 @@ The full configuration is in `train_config.json`. Code image and final image are
   filled worse, and drawn towards what is common there.
 - Large holes come out softer than their surroundings; glasses, hands, hats and text are often lost.
 """
+_OWN_SECTION = re.compile(r"<!-- ngan: (\w+) -->.*?<!-- /ngan: \1 -->\n?", re.DOTALL)  # renewed by each push
 _PATHS = ("dataset", "output_dir", "resume_from_checkpoint", "init_from", "init_discriminators_from")  # or Hub ids
 _NO_NOTE = "Trained on `{dataset}`; its own card states its terms, which hold for these weights too."
 
@@ -81,10 +88,11 @@ def write_card(
     written = json.loads(config.to_json())
     written |= {name: public(written[name]) for name in _PATHS}
     (folder / "train_config.json").write_text(json.dumps(written, indent=2) + "\n")
-    name = config.push_to_hub or folder.resolve().name
+    name = config.hub_model_id if config.push_to_hub else folder.resolve().name
     defaults = json.loads(TrainConfig().to_json())
-    ignored = ("output_dir", "resume_from_checkpoint", "data_note", "push_to_hub")
-    command = " ".join(f"--{k} {v}" for k, v in written.items() if v != defaults[k] and k not in ignored)
+    ignored = ("output_dir", "resume_from_checkpoint", "data_note")
+    changed = {k: v for k, v in written.items() if v != defaults[k] and k not in ignored and not _of_hub(k)}
+    command = " ".join(f"--{k} {v}" for k, v in changed.items())
     text = _TEXT.format(
         title=f"NGAN face inpainting, {config.image_size}x{config.image_size}",
         name=name,
@@ -108,10 +116,52 @@ def write_card(
         pipeline_tag="image-to-image",
         tags=["inpainting", "face-inpainting", "gan", "ngan"],
         metrics=["psnr", "ssim"],
+        datasets=[config.dataset] if _is_hub_id(config.dataset) else None,
+        base_model=config.init_from.split("@")[0] if _is_hub_id(config.init_from) else None,
         model_name=name,
         eval_results=_eval_results(result),
     )
     (folder / "README.md").write_text(f"---\n{data.to_yaml()}\n---\n\n{text}")
+
+
+def merge_cards(theirs: str, ours: str) -> str:
+    """Renew a card that people may have edited: the project's own sections and the figures in its front matter.
+
+    Args:
+        theirs: the card as it stands, "" if there is none.
+        ours: a card of `write_card`.
+
+    Returns:
+        `theirs` with the sections between the comments of `ours` in the place of its own, or at its end where it has
+        none, with the model-index of `ours`, and with what only the front matter of `ours` has.
+
+    Raises:
+        ValueError: the front matter of `theirs` is no valid YAML.
+    """
+    if not theirs.strip():
+        return ours
+    try:
+        card, new = ModelCard(theirs), ModelCard(ours)
+    except (yaml.YAMLError, TypeError) as error:
+        raise ValueError(f"the README.md on the Hub has a broken front matter: {error}") from error
+    text = card.text
+    for section in _OWN_SECTION.finditer(new.text):
+        kept = [found for found in _OWN_SECTION.finditer(text) if found[1] == section[1]]
+        if kept:
+            text = text[: kept[0].start()] + section[0] + text[kept[0].end() :]
+        else:
+            text = f"{text.rstrip()}\n\n{section[0]}"
+    fields, figures = card.data.to_dict(), new.data.to_dict()
+    data = ModelCardData(**{**figures, **fields, **{k: figures[k] for k in ("model-index",) if k in figures}})
+    return f"---\n{data.to_yaml()}\n---\n\n{text.lstrip()}"
+
+
+def _of_hub(field: str) -> bool:
+    return field == "push_to_hub" or field.startswith("hub_")
+
+
+def _is_hub_id(source: str) -> bool:
+    return source.count("/") == 1 and not source.startswith((".", "/", "~")) and not Path(source).exists()
 
 
 def _figures(result: dict[str, Any] | None) -> str:
@@ -132,13 +182,14 @@ def _eval_results(result: dict[str, Any] | None) -> list[EvalResult]:
         return results
     dataset, split = result["dataset"], result["split"]
     for kind, entry in result["masks"].items():
-        for metric in ("psnr", "ssim"):
+        for metric in ("psnr", "ssim", "l1"):
             results.append(
                 EvalResult(
                     task_type="image-to-image",
                     task_name="Face inpainting",
                     dataset_type=dataset,
                     dataset_name=f"{dataset}, {kind} holes",
+                    dataset_config=f"{kind} holes",  # without it, all kinds would be listed under the first one
                     dataset_split=split,
                     metric_type=metric,
                     metric_name=f"{metric.upper()}, {kind} hole",

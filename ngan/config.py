@@ -62,7 +62,7 @@ class TrainConfig:
     embedding: int = 256  # values that each branch hands to the joint head
     local_size: int = 0  # side of the local discriminator's window, in pixels; 0 = half the image
     init_from: str = ""  # NGAN folder or Hub id to start from; its networks must be those above
-    init_discriminators_from: str = ""  # the same for the critics
+    init_discriminators_from: str = ""  # the same for the critics; "" = those in init_from, "none" = new ones
     # damage
     masks: str = "mixed"  # kind of hole, as in ngan.masks
     find_share: float = 0.33  # share of the batches whose mask is hidden from the networks, in [0, 1]
@@ -110,7 +110,11 @@ class TrainConfig:
     evaluate_limit: int = 0  # validation faces of the final table; 0 = all
     report_to: str = "tensorboard"  # tracker: tensorboard, wandb, trackio or none
     half_precision_export: bool = False  # write the final weights as float16
-    push_to_hub: str = ""  # Hub id to push the result to; "" = do not
+    push_to_hub: bool = False  # push the result to the Hub
+    hub_model_id: str = ""  # where to: organisation/name, or a name of one's own
+    hub_private: bool = False  # make a private repository, if there is none yet
+    hub_revision: str = ""  # branch to push to, made if need be; "" = main
+    hub_strategy: str = "end"  # "end" pushes the result; "checkpoint" each checkpoint too, with optimizer states
     data_note: str = ""  # what the card says of the data and its terms, Markdown
 
     def __post_init__(self) -> None:
@@ -136,9 +140,12 @@ class TrainConfig:
             "schedule": ("cosine", "minutes", "constant"),
             "mixed_precision": ("bf16", "no"),
             "report_to": ("tensorboard", "wandb", "trackio", "none"),
+            "hub_strategy": ("end", "checkpoint"),
         }
         for name, allowed in choices.items():
             self._check(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
+        if self.push_to_hub:
+            self._check("hub_model_id", self.hub_model_id != "", "the Hub id to push to, such as org/name")
         if self.schedule == "minutes":
             self._check("max_train_minutes", self.max_train_minutes > 0, "above 0 for schedule=minutes")
 
@@ -174,10 +181,11 @@ def parse_config(arguments: list[str] | None = None) -> tuple[TrainConfig, bool]
     parser.add_argument("--dry-run", action="store_true", help="check and print the configuration, then stop")
     fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
     for name, field in fields.items():
-        kind = _parse_bool if field.type is bool else field.type
-        parser.add_argument(
-            f"--{name}", type=kind, default=None, metavar=field.type.__name__, help=f"default: {field.default!r}"
-        )
+        about = {"default": None, "metavar": field.type.__name__, "help": f"default: {field.default!r}"}
+        if field.type is bool:  # --name alone says true
+            parser.add_argument(f"--{name}", type=_parse_bool, nargs="?", const=True, **about)
+        else:
+            parser.add_argument(f"--{name}", type=field.type, **about)
     given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
     path, dry_run = given.pop("config", None), given.pop("dry_run")
     values = {**(_read_config(Path(path), fields) if path else {}), **given}

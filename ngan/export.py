@@ -1,13 +1,10 @@
-"""Writes a trained model in the Hub's own layout, NGAN at the top and its critics below, and pushes it."""
+"""Writes a trained model in the Hub's own layout: NGAN at the top, its critics in a folder below."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi, get_token
-from huggingface_hub.errors import HTTPError
-from huggingface_hub.utils import validate_repo_id
 from PIL import Image
 
 from ngan.card import write_card
@@ -15,6 +12,7 @@ from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
 from ngan.disk import plain_os_errors, whole_folder
 from ngan.model import NGAN, NGANDiscriminators
+from ngan.training import CRITICS
 
 
 def export_run(
@@ -29,7 +27,7 @@ def export_run(
     """Write both models, the card with the run's own numbers, and the picture grid; all of it or nothing.
 
     Args:
-        folder: gets NGAN; its subfolder `discriminators` gets the critics.
+        folder: gets NGAN; its subfolder `CRITICS` gets the critics.
         generators: with the weights to publish.
         discriminators: the critics as they are.
         config: of the run; `half_precision_export` writes float16.
@@ -41,7 +39,7 @@ def export_run(
         OSError: the disk is full or not writable; an earlier export is untouched then.
     """
     with whole_folder(folder) as new:
-        for model, path in ((generators, new), (discriminators, new / "discriminators")):
+        for model, path in ((generators, new), (discriminators, new / CRITICS)):
             dtype = next(model.parameters()).dtype
             own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             with plain_os_errors(path):
@@ -52,36 +50,3 @@ def export_run(
         if result is not None:
             (new / "results.json").write_text(json.dumps(result, indent=2) + "\n")
         write_card(new, generators, config, counters, result)
-
-
-def check_push(repo_id: str) -> None:
-    """Refuse to push without a token or to what cannot be a Hub id, before any work is done.
-
-    Raises:
-        ValueError: there is no token on this machine, or the id is malformed.
-    """
-    if repo_id:
-        try:
-            validate_repo_id(repo_id)
-        except ValueError as error:
-            raise ValueError(f"push_to_hub={repo_id!r}: not a Hub id such as org/name ({error})") from error
-    if repo_id and not get_token():
-        raise ValueError(f"push_to_hub={repo_id!r}: no Hub token here; run `hf auth login` or set HF_TOKEN")
-
-
-def push_run(folder: Path, repo_id: str) -> str:
-    """Push an exported folder, and nothing else of the run, as one commit; return the repository's address.
-
-    Raises:
-        ValueError: the Hub cannot be reached or refuses; the message says how to push later.
-    """
-    try:
-        api = HfApi()
-        address = api.create_repo(repo_id, exist_ok=True)
-        api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Train NGAN")
-    except (OSError, HTTPError) as error:  # a refusal of the Hub is an OSError too
-        raise ValueError(
-            f"push_to_hub={repo_id!r}: {error}; the model is complete in {folder}, push it with "
-            f"`hf upload {repo_id} {folder}`"
-        ) from error
-    return str(address)

@@ -71,9 +71,11 @@ class _StrictHubMixin(PyTorchModelHubMixin):
         """Load a model from a folder or the Hub, in evaluation mode, float32.
 
         Args:
-            pretrained_model_name_or_path: a folder that `save_pretrained` wrote, or a Hub id, "organisation/name".
+            pretrained_model_name_or_path: a folder that `save_pretrained` wrote, or a Hub id, "organisation/name" or
+                "organisation/name@revision".
             **kwargs: as of `PyTorchModelHubMixin.from_pretrained`: revision, cache_dir, token, local_files_only,
-                force_download, map_location; and arguments of the constructor, which go over the stored ones.
+                force_download, map_location; subfolder, of the folder or the repository; and arguments of the
+                constructor, which go over the stored ones.
 
         Raises:
             FileNotFoundError: no such folder, or nothing of this kind in it.
@@ -84,6 +86,10 @@ class _StrictHubMixin(PyTorchModelHubMixin):
         source = str(pretrained_model_name_or_path)
         if not Path(source).is_dir() and (source.startswith((".", "~", os.sep)) or source.count("/") > 1):
             raise FileNotFoundError(f"{source}: no such folder, and not a Hub id, which reads organisation/name")
+        if "@" in source and not Path(source).is_dir():
+            source, revision = source.split("@", 1)
+            if kwargs.setdefault("revision", revision) != revision:
+                raise ValueError(f"{source}@{revision}: revision={kwargs['revision']!r} says otherwise; give one")
         try:
             return super().from_pretrained(source, **kwargs)
         except json.JSONDecodeError as error:
@@ -101,6 +107,7 @@ class _StrictHubMixin(PyTorchModelHubMixin):
         token: str | bool | None,
         map_location: str = "cpu",
         strict: bool = True,
+        subfolder: str = "",
         **model_kwargs: Any,
     ) -> "_StrictHubMixin":
         if not strict:
@@ -108,10 +115,11 @@ class _StrictHubMixin(PyTorchModelHubMixin):
 
         def fetch(name: str) -> Path:
             if Path(model_id).is_dir():
-                path = Path(model_id) / name
+                path = Path(model_id) / subfolder / name
                 if not path.is_file():
                     raise FileNotFoundError(
-                        f"{model_id} holds no {name}: not a folder written by {cls.__name__}.save_pretrained"
+                        f"{Path(model_id, subfolder)} holds no {name}: not a folder written by "
+                        f"{cls.__name__}.save_pretrained"
                     )
                 return path
             try:
@@ -119,6 +127,7 @@ class _StrictHubMixin(PyTorchModelHubMixin):
                     hf_hub_download(
                         repo_id=model_id,
                         filename=name,
+                        subfolder=subfolder or None,
                         revision=revision,
                         cache_dir=cache_dir,
                         force_download=force_download,

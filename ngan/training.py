@@ -1,11 +1,13 @@
 """One update of the five networks, its phases and schedule, and the generators' average; knows no Accelerate."""
 
 import contextlib
+import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from torch import nn
 
 from ngan.config import TrainConfig
@@ -23,8 +25,10 @@ from ngan.losses import (
 from ngan.masks import composite, crop, crop_box, damage, make_masks
 from ngan.model import NGAN, NGANDiscriminators, NGANOutput
 
+CRITICS = "discriminators"  # folder of the critics within that of a model
 LOSSES = ("code_g", "code_d", "image_g", "global_d", "local_d")
 Losses = dict[str, torch.Tensor]
+_logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -87,19 +91,27 @@ def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
         image_size=config.image_size,
     )
     discriminators = NGANDiscriminators(width=config.discriminator_width, embedding=config.embedding)
-    for own, source, field in (
-        (generators, config.init_from, "init_from"),
-        (discriminators, config.init_discriminators_from, "init_discriminators_from"),
-    ):
-        if source:
-            given = type(own).from_pretrained(source)
-            try:
-                own.load_state_dict(given.state_dict())
-            except RuntimeError as error:
-                raise ValueError(
-                    f"{field}={source!r}: its networks differ from the configuration's: {error}"
-                ) from error
+    if config.init_from:
+        _start_from(generators, config.init_from, "init_from")
+    critics = config.init_discriminators_from
+    if critics not in ("", "none"):
+        _start_from(discriminators, critics, "init_discriminators_from")
+    elif config.init_from and critics == "":
+        try:
+            _start_from(discriminators, config.init_from, "init_from", subfolder=CRITICS)
+        except LocalEntryNotFoundError:
+            raise  # the Hub does not answer: it may well hold critics
+        except FileNotFoundError:
+            _logger.warning("init_from=%r holds no critics: these start anew", config.init_from)
     return generators.to(memory_format=torch.channels_last), discriminators.to(memory_format=torch.channels_last)
+
+
+def _start_from(module: NGAN | NGANDiscriminators, source: str, field: str, subfolder: str = "") -> None:
+    given = type(module).from_pretrained(source, subfolder=subfolder)
+    try:
+        module.load_state_dict(given.state_dict())
+    except RuntimeError as error:
+        raise ValueError(f"{field}={source!r}: its networks differ from the configuration's: {error}") from error
 
 
 def compile_networks(networks: Networks) -> Networks:

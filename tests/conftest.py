@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fake_hub import FakeHub
+from huggingface_hub import constants
 from PIL import Image, ImageDraw
 
 from ngan.config import TrainConfig
@@ -80,3 +82,16 @@ def draw_face(seed: int, size: int = 64) -> Image.Image:
     ellipse(x, y + 0.07, 0.03, 0.07, tuple(int(0.85 * value) for value in skin))
     ellipse(x, y + 0.22, random.uniform(0.08, 0.14), 0.03, (170, 50, 60))
     return image
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A Hub of this test's own, which this process's client talks to, with an empty cache and no token."""
+    with FakeHub(tmp_path / "hub") as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield hub

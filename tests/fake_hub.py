@@ -125,7 +125,7 @@ class Handler(BaseHTTPRequestHandler):
         self.query = parse_qs(url.query)
         drop = self._ordered(self.hub.drop, url.path)
         if drop is not None and self.command in ("PUT", "POST"):
-            self.rfile.read(drop)
+            self.rfile.read(min(drop, int(self.headers.get("Content-Length") or 0)))
             return self._cut()
         self.cut_after = drop if self.command == "GET" else None
         body = self._body()
@@ -239,7 +239,7 @@ class Handler(BaseHTTPRequestHandler):
         objects = [{"oid": o["oid"], "size": o["size"]} for o in json.loads(body)["objects"]]
         for o in objects:
             if not (self.hub.blobs / o["oid"]).exists():
-                o["actions"] = {"upload": {"href": f"{self.hub.endpoint}/lfs/{o['oid']}", "header": {}}}
+                o["actions"] = {"upload": {"href": f"{self.hub.endpoint}/upload/{o['oid']}", "header": {}}}
         self._send(200, {"transfer": "basic", "objects": objects})
 
     def lfs_put(self, body: bytes, oid: str) -> None:
@@ -350,7 +350,7 @@ _ROUTES = (
     ("POST", r"/api/validate-yaml", "validate_yaml"),
     ("POST", _REPO + r"/preupload/(?P<revision>[^/]+)", "preupload"),
     ("POST", _PLAIN + r"\.git/info/lfs/objects/batch", "lfs_batch"),
-    ("PUT", r"/lfs/(?P<oid>[0-9a-f]{64})", "lfs_put"),
+    ("PUT", r"/upload/(?P<oid>[0-9a-f]{64})", "lfs_put"),
     ("POST", _REPO + r"/commit/(?P<revision>[^/]+)", "commit"),
     ("POST", _REPO + r"/branch/(?P<name>[^/]+)", "branch"),
     ("GET", _REPO, "info"),

@@ -36,12 +36,13 @@ def noting(name):
     @functools.wraps(original)
     def noted(*arguments):
         seen["wrote"].append(name)
-        return "https://example.org" if name == "push_run" else original(*arguments)
+        return "https://example.org" if name in HUB else original(*arguments)
 
     return noted
 
 
-for name in ("save_checkpoint", "export_run", "push_run", "fixed_grid"):
+HUB = ("open_repository", "push_model")
+for name in ("save_checkpoint", "export_run", "fixed_grid", *HUB):
     setattr(train_accelerate, name, noting(name))
 step = train_accelerate.train_step
 
@@ -63,7 +64,7 @@ STEPS = 20
 SHARED = (
     f"--max_train_steps {STEPS} --sample_every 10 --checkpoint_every 10 --evaluate_limit 2 --find_share 0.4 --seed 3 "
     "--generator_only_steps 4 --discriminator_only_steps 2 --r1_every 2 "
-    "--report_to tensorboard --push_to_hub me/faces"
+    "--report_to tensorboard --push_to_hub --hub_model_id me/faces"
 ).split()
 
 
@@ -123,7 +124,7 @@ def test_processes_see_different_pictures_and_masks_and_together_those_of_one(ru
 @pytest.mark.slow
 def test_only_the_main_process_logs_saves_and_pushes(runs):
     first, second = recorded(runs / "two")
-    assert first["wrote"] == ["fixed_grid", "save_checkpoint"] * 2 + ["export_run", "push_run"]
+    assert first["wrote"] == ["open_repository"] + ["fixed_grid", "save_checkpoint"] * 2 + ["export_run", "push_model"]
     assert second["wrote"] == []
     trackers = {path.name.split(".")[-2] for path in (runs / "two").rglob("events.out.tfevents*")}
     assert len(trackers) == 1  # number of the process, in the names of TensorBoard's files

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from fake_hub import TOKEN, FakeHub
+from fake_hub import TOKEN
 from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from safetensors.torch import load_file, save_file
@@ -14,19 +14,6 @@ from ngan.model import NGAN, NGANDiscriminators
 
 NAME = "org/ngan-tiny"
 TINY = {"code_width": 8, "image_width": 8, "blocks": 1, "attention_every": 0, "image_size": 32}
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """A Hub of this test's own, which this process's client talks to, with an empty cache and no token."""
-    with FakeHub(tmp_path / "hub") as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-        template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        yield hub
 
 
 def saved(tmp_path, seed=0):

@@ -11,14 +11,13 @@ import time
 from pathlib import Path
 
 import datasets
-import httpx2
 import pytest
 import torch
 from launching import ROOT, TINY, draw_faces, environment, train
 from PIL import Image
 from safetensors.torch import load_file
 
-import ngan.export
+import ngan.push
 import train_accelerate
 from ngan.model import NGAN, NGANDiscriminators
 
@@ -257,18 +256,6 @@ def test_a_full_disk_ends_the_run_without_loss_and_it_goes_on_when_there_is_room
     assert (tmp_path / "model/model.safetensors").is_file()
 
 
-def test_a_push_that_fails_leaves_the_model_and_says_how_to_push_it(run, tmp_path, main, monkeypatch):
-    class Unreachable:
-        def create_repo(self, *_, **__):
-            raise httpx2.ConnectError("no\nroute")
-
-    monkeypatch.setattr(ngan.export, "get_token", lambda: "hf_none")
-    monkeypatch.setattr(ngan.export, "HfApi", Unreachable)
-    done = main(run / "faces", tmp_path, *"--max_train_steps 1 --evaluate_limit 1 --push_to_hub me/faces".split())
-    assert_one_line(done, "push_to_hub='me/faces': no route", f"`hf upload me/faces {tmp_path / 'model'}`")
-    assert NGAN.from_pretrained(tmp_path / "model").image_size == 32
-
-
 def test_pictures_that_cannot_be_used_are_named_and_left_out(run, tmp_path, main, caplog):
     faces = draw_faces(tmp_path / "faces") / "train"
     (faces / "broken.png").write_bytes((faces / "000.png").read_bytes()[:200])
@@ -348,15 +335,16 @@ def test_streaming_trains_too(run, tmp_path, main):
         (["--batch_size", "0"], "batch_size=0: must be at least 1"),
         (["--init_from", "nowhere/at/all"], "nowhere/at/all"),
         (["--report_to", "trackio"], "the package trackio is not installed"),
-        (["--push_to_hub", "me/faces"], "no Hub token here; run `hf auth login` or set HF_TOKEN"),
-        (["--push_to_hub", "my faces"], "not a Hub id such as org/name"),
+        (["--push_to_hub"], "hub_model_id='': must be the Hub id to push to, such as org/name"),
+        (["--push_to_hub", "--hub_model_id", "me/faces"], "no Hub token here; run `hf auth login` or set HF_TOKEN"),
+        (["--push_to_hub", "--hub_model_id", "my faces"], "not a Hub id such as org/name"),
         (["--resume_from_checkpoint", "checkpoint-0000009"], "no such folder, here or below"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line_before_any_work(
     run, tmp_path, main, monkeypatch, arguments, complaint
 ):
-    monkeypatch.setattr(ngan.export, "get_token", lambda: None)
+    monkeypatch.setattr(ngan.push, "get_token", lambda: None)
     assert_one_line(main(run / "faces", tmp_path / "run", *arguments), complaint)
     assert not list((tmp_path / "run").glob("checkpoint-*"))
 

@@ -1,0 +1,173 @@
+"""A run's way to the Hub and back: the real client over HTTP against a stand-in on loopback."""
+
+import json
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+from fake_hub import TOKEN
+from huggingface_hub import HfApi, ModelCard
+from huggingface_hub.utils import _http
+from launching import TINY, draw_faces
+from PIL import Image
+
+import train_accelerate
+from ngan.card import merge_cards
+from ngan.model import NGAN, NGANDiscriminators
+
+NAME = "org/ngan-tiny"
+MODEL = {"config.json", "model.safetensors", "README.md", "train_config.json", "results.json", "samples.png"}
+CRITICS = {f"discriminators/{name}" for name in ("config.json", "model.safetensors", "README.md")}
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def train(hub, tmp_path, monkeypatch, capsys):
+    """Train a tiny model on drawn faces and push it: (folder, *arguments) -> exit status and what was printed."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    faces = draw_faces(tmp_path / "faces")
+
+    def run(output, *arguments):
+        capsys.readouterr()
+        words = ["--dataset", str(faces), "--output_dir", str(tmp_path / output), *TINY, "--evaluate_limit", "2"]
+        words += ["--max_train_steps", "2", "--push_to_hub", "--hub_model_id", NAME, *arguments]
+        return train_accelerate.main(words), "".join(capsys.readouterr())
+
+    return run
+
+
+def test_round_trip(hub, train, tmp_path, monkeypatch):
+    status, printed = train("first")
+    assert status == 0 and f"{hub.endpoint}/{NAME}/commit/" in printed
+    assert hub.files(NAME) == MODEL | CRITICS | {"metrics.jsonl"}
+    assert hub.repos["models", NAME].titles.count("Train NGAN") == 1
+    for theirs, own in (
+        (NGAN.from_pretrained(NAME), NGAN.from_pretrained(tmp_path / "first/model")),
+        (
+            NGANDiscriminators.from_pretrained(NAME, subfolder="discriminators"),
+            NGANDiscriminators.from_pretrained(tmp_path / "first/model/discriminators"),
+        ),
+    ):
+        assert all(torch.equal(tensor, own.state_dict()[name]) for name, tensor in theirs.state_dict().items())
+
+    seen = {}
+    step = train_accelerate.train_step
+
+    def watched(networks, *rest):
+        if not seen:
+            for module in (networks.generators, networks.discriminators):
+                seen.update({name: tensor.clone() for name, tensor in module.state_dict().items()})
+        return step(networks, *rest)
+
+    monkeypatch.setattr(train_accelerate, "train_step", watched)
+    assert train("second", "--init_from", NAME, "--generator_only_steps", "0")[0] == 0
+    own = {**NGAN.from_pretrained(tmp_path / "first/model").state_dict()}
+    own |= NGANDiscriminators.from_pretrained(tmp_path / "first/model/discriminators").state_dict()
+    assert seen.keys() == own.keys() and all(torch.equal(seen[name], own[name]) for name in own)
+    assert ModelCard(hub.read(NAME, "README.md").decode()).data.base_model == NAME
+
+
+def test_card_is_what_the_hub_takes(hub, train):
+    assert train("run")[0] == 0
+    card = ModelCard.load(NAME)
+    card.validate()
+    data = card.data.to_dict()
+    assert (data["library_name"], data["pipeline_tag"], data["license"]) == ("ngan", "image-to-image", "other")
+    kinds = {(r.metric_type, r.dataset_name.split(", ")[1]) for r in card.data.eval_results}
+    holes = ("center holes", "box holes", "freeform holes")
+    assert kinds == {(metric, hole) for metric in ("psnr", "ssim", "l1") for hole in holes}
+    results = json.loads(hub.read(NAME, "results.json"))
+    by_name = {r.metric_name: r.metric_value for r in card.data.eval_results}
+    assert by_name["PSNR, box hole"] == pytest.approx(results["masks"]["box"]["ngan"]["psnr"], abs=1e-4)
+
+
+def test_usage_in_the_card_runs_as_printed(hub, train, tmp_path, monkeypatch):
+    assert train("run")[0] == 0
+    monkeypatch.chdir(tmp_path)
+    Image.effect_noise((40, 40), 60).convert("RGB").save("face.png")
+    mask = Image.new("L", (40, 40))
+    mask.paste(255, (10, 10, 20, 20))
+    mask.save("mask.png")
+    code = hub.read(NAME, "README.md").decode().split("```python\n")[1].split("```")[0]
+    assert NAME in code
+    exec(code, {})
+    assert Image.open("filled.png").size == (40, 40)
+
+
+def test_edited_card_keeps_what_people_wrote(hub, train):
+    assert train("first")[0] == 0
+    edited = (
+        hub.read(NAME, "README.md").decode().replace("## Limits and bias", "## Our own words\n\nHello.\n\n## Limits")
+    )
+    edited = edited.replace("license: other", "license: mit\nlanguage: fr").replace("updates,", "OUTDATED updates,")
+    hub.put(NAME, {"README.md": edited.encode()})
+    assert train("second", "--max_train_steps", "3")[0] == 0
+    text = hub.read(NAME, "README.md").decode()
+    assert "Our own words" in text and "## Limits and bias" not in text
+    assert "OUTDATED" not in text and "in 3 updates" in text
+    data = ModelCard(text).data.to_dict()
+    assert data["license"] == "mit" and data["language"] == "fr" and data["model-index"]
+
+
+def test_foreign_card_gets_the_sections_at_its_end():
+    figures = "<!-- ngan: figures -->\n## Figures\n\n1 dB\n<!-- /ngan: figures -->\n"
+    ours = f"---\nlibrary_name: ngan\n---\n\n# A\n\n{figures}"
+    merged = merge_cards("---\nlicense: mit\n---\n\n# Mine\n", ours)
+    assert yaml.safe_load(merged.split("---")[1]) == {"library_name": "ngan", "license": "mit"}
+    assert merged.split("---\n\n")[1] == f"# Mine\n\n{figures}"
+    assert merge_cards(merged, ours) == merged
+    assert merge_cards("", ours) == ours
+
+
+def test_broken_card_stops_the_push_and_loses_nothing(hub, train, tmp_path):
+    hub.put(NAME, {"README.md": b"---\na: [\n---\n"})
+    status, printed = train("run")
+    assert status == 2 and "has a broken front matter" in printed and "`hf upload org/ngan-tiny" in printed
+    assert hub.files(NAME) == {"README.md"}
+    assert NGAN.from_pretrained(tmp_path / "run/model").image_size == 32
+
+
+def test_private_repository_and_branch(hub, train):
+    assert train("run", "--hub_private", "--hub_revision", "trial")[0] == 0
+    assert hub.repos["models", NAME].private
+    assert hub.files(NAME) == set() and MODEL <= hub.files(NAME, "trial")
+    assert NGAN.from_pretrained(f"{NAME}@trial").image_size == 32
+
+
+def test_checkpoints_are_pushed_only_when_asked_for(hub, train):
+    assert train("first", "--checkpoint_every", "1")[0] == 0
+    assert not any("adam" in path for path in hub.files(NAME))
+    assert train("second", "--checkpoint_every", "1", "--hub_strategy", "checkpoint")[0] == 0
+    pushed = {path for path in hub.files(NAME) if path.startswith("last-checkpoint/")}
+    assert {"last-checkpoint/generators_adam.safetensors", "last-checkpoint/state.json"} <= pushed
+    assert json.loads(hub.read(NAME, "last-checkpoint/state.json"))["counters"]["step"] == 2
+
+
+def test_a_checkpoint_that_cannot_be_pushed_does_not_stop_the_run(hub, train, caplog):
+    hub.fail["/preupload/"] = (403, 100)
+    status, printed = train("run", "--max_train_steps", "1", "--hub_strategy", "checkpoint")
+    assert status == 2 and "checkpoint-0000001 is not pushed" in caplog.text
+    assert "the model is complete in" in printed and "Traceback" not in printed
+
+
+def test_refused_repository_ends_the_run_before_any_update(hub, train, tmp_path):
+    status, printed = train("run", "--hub_model_id", "strangers/ngan")
+    assert status == 2 and "hub_model_id='strangers/ngan'" in printed and "rights" in printed
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_dropped_upload_is_tried_again(hub, train):
+    hub.drop["/upload/"] = (1000, 1)
+    assert train("run")[0] == 0
+    assert NGAN.from_pretrained(NAME).image_size == 32
+
+
+def test_upload_that_never_ends_is_reported_and_commits_nothing(hub, train, monkeypatch, tmp_path):
+    monkeypatch.setattr(_http, "time", SimpleNamespace(**{**vars(time), "sleep": lambda _: None}))  # of its retries
+    hub.drop["/upload/"] = (1000, 10_000)
+    status, printed = train("run")
+    assert status == 2 and "the model is complete in" in printed and "Traceback" not in printed
+    assert hub.files(NAME) == set()
+    assert HfApi().repo_exists(NAME)
