@@ -1,56 +1,53 @@
-"""From picture to picture: `Inpainter` fills the damage of a face picture of any size and mode.
+"""From photo to photo: `Inpainter` fills the damage of a picture of any size and mode, with any number of faces.
 
-The networks work at the size they were trained at. A picture is shrunk to it, filled, and only the hole's pixels are
-brought back to the picture's own size; all others are returned bit for bit. Two corrections keep the hole's border
-from showing. On the small grid, the slow difference between picture and network around the hole is spread into it. On
-the large one, what shrinking took from the picture is carried a little way into the hole.
+The networks know faces of one framing and work at the size they were trained at. Each face that the hole touches is
+cut out in that framing, filled, and brought back to the photo's own size; what belongs to no face is continued from
+its surroundings. Only the hole's pixels change: all others are returned bit for bit.
 
-`Inpainter` keeps no state between calls: threads may share one.
+A picture that is framed as the training faces are, and one that is about square with no face found in it, is filled as
+a whole. `Inpainter` keeps no state between calls: threads may share one.
 """
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch.nn import functional as F
 
+from ngan.faces import face_in, find_faces
+from ngan.framing import Face, touches
 from ngan.hub import default_model
 from ngan.model import NGAN, NGANOutput
+from ngan.paste import (
+    cell_of,
+    correct,
+    cut,
+    enlarge,
+    fill_rest,
+    network_share,
+    shrink,
+    shrink_mask,
+    weight,
+    whole_matrix,
+)
 from ngan.pictures import MIN_SIDE, PictureError, Source, on_white, read_mask, read_picture
+from ngan.stages import Result, Stages, box_of, face_stages, marked, photo_stages, warp_back, whole_stages
 
 _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training square
-_TILE = 1024  # side of what is pasted at a time, in pixels; bounds the memory that a large picture takes
-_CARRY = 0.7  # reach of the picture's own detail into the hole, standard deviation in cells of the network's grid
+_SQUARE = 1.25  # longest side of a picture that is about square, in its shortest
+_BATCH = 8  # faces that the networks see at a time
 
 _logger = logging.getLogger(__name__)
 
-
-@dataclass
-class Stages:
-    """What happened to a picture, step by step. All are of the picture's upright size.
-
-    Attributes:
-        corrupted: RGB, the picture with its hole painted grey.
-        code_image: RGB, the code generator's image in the hole, the picture's known pixels around it: what the image
-            generator decodes.
-        location: L, where the code generator sees damage, 255 = surely.
-        mask: L, {0, 255}, 255 = filled; the given mask, or the found one, all 0 if no damage was found.
-        final: the result, as from `Inpainter.__call__`.
-    """
-
-    corrupted: Image.Image
-    code_image: Image.Image
-    location: Image.Image
-    mask: Image.Image
-    final: Image.Image
+FaceLike = Face | tuple[float, float, float, float]
 
 
 class Inpainter:
-    """Fill the damage of face pictures.
+    """Fill the damage of photos with faces.
 
     Args:
         model: an `NGAN` (it is moved to `device` and put into evaluation mode), a folder, a Hub id, or None for
@@ -68,15 +65,19 @@ class Inpainter:
             model = NGAN.from_pretrained(str(default_model() if model is None else model))
         self.model = model.to(self.device).eval()
 
-    def __call__(self, image: Source, mask: Source | None = None) -> Image.Image:
+    def __call__(
+        self, image: Source, mask: Source | None = None, faces: Sequence[FaceLike] | None = None
+    ) -> Image.Image:
         """Fill what the mask marks, or what looks damaged.
 
         Args:
             image: a picture, a file, or an array, uint8 (H, W), (H, W, 3) or (H, W, 4), or uint16 (H, W). It is turned
-                upright as its EXIF says. A square crop around one face works best.
+                upright as its EXIF says.
             mask: a picture, a file, or an array of the upright picture's size: bool, float in [0, 1] or uint8; what is
                 white (grey value over 127, True, over 0.5) is filled, transparent counts as black. None = find the
                 damage.
+            faces: where the faces are: a `Face`, or (left, upper, right, lower) of a rectangle around one, in pixels
+                of the upright picture. None = find them. An empty list = there is none.
 
         Returns:
             A picture of the upright picture's size. RGB, RGBA and L keep their mode; all others come back as RGB, on
@@ -84,53 +85,130 @@ class Inpainter:
             filled ones are opaque. The picture itself if no mask is given and no damage found.
 
         Raises:
-            PictureError: a picture or mask that cannot be read or used; it is a ValueError.
+            PictureError: a picture, mask or face that cannot be read or used; it is a ValueError.
             FileNotFoundError: no such file.
         """
-        picture, hole = self._prepare(image, mask)
-        if not hole.any():
-            return picture
-        return self._fill(picture, hole)[0]
+        return self._run(image, mask, faces).final
 
-    def stages(self, image: Source, mask: Source | None = None) -> Stages:
-        """Fill a picture and show the steps.
+    def fill(self, image: Source, mask: Source | None = None, faces: Sequence[FaceLike] | None = None) -> Result:
+        """Fill as `__call__` does, and tell which faces were filled, by which steps, and what else to know."""
+        job = self._run(image, mask, faces)
+        inside = [face_stages(job.rgb, job.hole, job.final, *pair) for pair in zip(job.faces, job.looks, strict=True)]
+        if job.whole is not None:
+            inside = [whole_stages(job.rgb, job.hole, job.final, job.whole)]
+        return Result(job.final, marked(job.hole), job.faces, inside, job.notes)
 
-        Args:
-            image: as in `__call__`.
-            mask: as in `__call__`.
+    def stages(self, image: Source, mask: Source | None = None, faces: Sequence[FaceLike] | None = None) -> Stages:
+        """Fill as `__call__` does, and show the steps of the whole picture.
 
         Returns:
-            All stages. In mask-free mode, code image and location are those of the search for the damage.
-
-        Raises:
-            PictureError: as in `__call__`.
-            FileNotFoundError: as in `__call__`.
+            All stages, of the upright picture's size. In mask-free mode, code image and location are those of the
+            search for the damage. Outside of all faces' squares the code image is the result and the location 0.
         """
-        picture, hole = self._prepare(image, mask)
-        final, output = self._fill(picture, hole) if hole.any() else (picture, None)
-        if mask is None:
-            output = self._look(picture)
-        grey = Image.new("RGB", picture.size, (128, 128, 128))
-        marked, rgb = _marked(hole), on_white(picture)
-        code = _to_picture(output.code_image).resize(picture.size, Image.Resampling.BICUBIC)
-        return Stages(
-            corrupted=Image.composite(grey, rgb, marked),
-            code_image=Image.composite(code, rgb, marked),
-            location=_to_picture(output.location.sigmoid() * 2 - 1).resize(picture.size, Image.Resampling.BILINEAR),
-            mask=marked,
-            final=final,
-        )
+        job = self._run(image, mask, faces)
+        if job.whole is not None:
+            return whole_stages(job.rgb, job.hole, job.final, job.whole)
+        return photo_stages(job.rgb, job.hole, job.final, job.faces, job.looks)
 
-    def _prepare(self, image: Source, mask: Source | None) -> tuple[Image.Image, np.ndarray]:
+    def _run(self, image: Source, mask: Source | None, faces: Sequence[FaceLike] | None) -> "_Job":
         picture = read_picture(image)
-        if mask is not None:
-            return picture, read_mask(mask, picture.size)
-        hole = self._find(picture)
-        if not hole.any():
-            _logger.warning("no damage found, the picture is returned as it is")
-        elif hole.all():
-            raise PictureError("image: all of it looks damaged, nothing known is left to fill it from; give a mask")
-        return picture, hole
+        hole = None if mask is None else read_mask(mask, picture.size)
+        job = _Job(picture, np.asarray(on_white(picture)), hole, picture)
+        job.faces = self._given_faces(job, faces) if faces is not None else find_faces(job.rgb, hole)
+        lost = hole is None and not job.faces  # the whole picture is all there is to search for damage
+        if lost or (faces is None and _fills_whole(job.faces, picture.size)):
+            if not job.faces:
+                job.notes.append("No face was found: the picture was filled as a whole, as if it were one.")
+            job.faces = []
+            self._fill_whole(job)
+            return job
+        if not job.faces:
+            job.notes.append("No face was found: what was marked was continued from its surroundings.")
+        self._fill_faces(job)
+        return job
+
+    def _given_faces(self, job: "_Job", given: Sequence[FaceLike]) -> list[Face]:
+        faces = []
+        for entry in given:
+            if not isinstance(entry, Face):
+                face = face_in(job.rgb, _checked_box(entry, job.picture.size), job.hole)
+                if face is None:
+                    left, top, right, bottom = entry
+                    face = Face((left + right) / 2, (top + bottom) / 2, max(right - left, bottom - top))
+                    job.notes.append("No face was found in the rectangle: its square was taken as the face's.")
+                entry = face
+            faces.append(entry)
+        return faces if job.hole is None else [face for face in faces if touches(face, job.hole)]
+
+    def _fill_whole(self, job: "_Job") -> None:
+        grid = self._grid(job.picture.size)
+        rgb = Image.fromarray(job.rgb)
+        if job.hole is None:
+            job.whole = self._net(shrink(rgb, None, grid), None)
+            job.hole = _found(job.whole, whole_matrix(job.picture.size, grid), job.rgb.shape[:2])
+        if not job.check():
+            return
+        hole = marked(job.hole)
+        missing, seen = shrink_mask(hole, grid), shrink(rgb, hole, grid)
+        output = self._net(seen, missing)
+        job.whole = job.whole or output
+        filled = correct(output.image.float().cpu(), seen, missing)
+        self._finish(job, [(filled, whole_matrix(job.picture.size, grid), None)])
+
+    def _fill_faces(self, job: "_Job") -> None:
+        size = self.model.image_size
+        if job.hole is None:
+            job.hole = np.zeros(job.rgb.shape[:2], bool)
+            for face in job.faces:
+                look = self._net(cut(job.rgb, None, face, size)[0], None)
+                job.looks.append(look)
+                job.hole |= _found(look, face.matrix(size), job.hole.shape)
+        if not job.check():
+            return
+        cuts = [cut(job.rgb, job.hole, face, size) for face in job.faces]
+        outputs, fills = [], []
+        for start in range(0, len(cuts), _BATCH):
+            seen, missing = (torch.cat(part) for part in zip(*cuts[start : start + _BATCH], strict=True))
+            outputs += _split(self._net(seen, missing))
+        for face, (seen, missing), output in zip(job.faces, cuts, outputs, strict=True):
+            fills.append((correct(output.image.float().cpu(), seen, missing), face.matrix(size), face))
+        job.looks = job.looks or outputs
+        self._finish(job, fills)
+
+    def _finish(self, job: "_Job", fills: list[tuple[torch.Tensor, np.ndarray, Face | None]]) -> None:
+        """Bring fills of grids to the photo's size, blend them, fill what is left, and set the result.
+
+        Args:
+            job: the picture and its hole.
+            fills: for each grid its colours, (1, 3, h, w), the matrix that maps the photo's pixels to its cells, and
+                the face whose square it holds; None = all of the picture.
+        """
+        canvas, rest, rings = job.rgb.copy(), job.hole.copy(), []
+        for filled, matrix, face in fills:
+            box = (0, 0, *job.picture.size) if face is None else box_of(face, job.picture.size)
+            around = slice(box[1], box[3]), slice(box[0], box[2])
+            shares = network_share(job.hole[around], cell_of(matrix))
+            for window, colours in enlarge(filled, matrix, job.rgb, job.hole, box):
+                part = (
+                    slice(line.start - start, line.stop - start)
+                    for line, start in zip(window, box[1::-1], strict=True)
+                )
+                share = shares[tuple(part)]
+                if face is not None:
+                    share = share * weight(face, window)
+                pixels = np.rint(colours).clip(0, 255).astype(np.uint8)
+                core, ring = rest[window] & (share >= 1), rest[window] & (share > 0) & (share < 1)
+                canvas[window][core] = pixels[core]
+                rings.append((window, ring, pixels[ring], share[ring][:, None]))
+                rest[window] &= ~core
+        fill_rest(canvas, rest)
+        for window, ring, pixels, share in rings:
+            canvas[window][ring] = np.rint(share * pixels + (1 - share) * canvas[window][ring])
+        result = np.array(job.picture)
+        result[job.hole] = _in_mode(canvas[job.hole].astype(np.float32), job.picture.mode)
+        job.final = Image.fromarray(result)
+        if "icc_profile" in job.picture.info:
+            job.final.info["icc_profile"] = job.picture.info["icc_profile"]
 
     def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Size (width, height) at which the networks see a picture: the shorter side as trained, the aspect kept."""
@@ -138,38 +216,71 @@ class Inpainter:
         scale = min(side / min(size), _MAX_STRETCH * side / max(size))
         return max(MIN_SIDE, round(size[0] * scale)), max(MIN_SIDE, round(size[1] * scale))
 
-    def _look(self, picture: Image.Image) -> NGANOutput:
-        return self._run(_shrink(on_white(picture), None, self._grid(picture.size)), None)
-
-    def _find(self, picture: Image.Image) -> np.ndarray:
-        """Mark the damage that the code generator locates: (H, W), bool."""
-        found = (self._look(picture).location > 0).float()  # > 0 in logits is over one half
-        found = F.max_pool2d(found, 5, stride=1, padding=2)  # the fringe of damage is damage too
-        return np.asarray(_to_picture(found * 2 - 1).resize(picture.size, Image.Resampling.BILINEAR)) > 127
-
-    def _fill(self, picture: Image.Image, hole: np.ndarray) -> tuple[Image.Image, NGANOutput]:
-        rgb = on_white(picture)
-        marked = _marked(hole)
-        grid = self._grid(picture.size)
-        missing = _shrink_mask(marked, grid)
-        seen = _shrink(rgb, marked, grid)
-        output = self._run(seen, missing)
-        image = output.image.float().cpu()
-        field = _spread((seen - image) * (1 - missing), 1 - missing)
-        filled = torch.where(missing > 0, image + field, seen)
-        result = np.array(picture)
-        for window, colours in _enlarge(filled, np.asarray(rgb), hole):
-            inside = hole[window]
-            result[window][inside] = _in_mode(colours[inside], picture.mode)
-        final = Image.fromarray(result)
-        if "icc_profile" in picture.info:
-            final.info["icc_profile"] = picture.info["icc_profile"]
-        return final, output
-
     @torch.inference_mode()
-    def _run(self, image: torch.Tensor, mask: torch.Tensor | None) -> NGANOutput:
+    def _net(self, image: torch.Tensor, mask: torch.Tensor | None) -> NGANOutput:
         dtype = next(self.model.parameters()).dtype
         return self.model(image.to(self.device, dtype), None if mask is None else mask.to(self.device, dtype))
+
+
+@dataclass
+class _Job:
+    """One picture on its way: as given, and what became of it."""
+
+    picture: Image.Image
+    rgb: np.ndarray
+    hole: np.ndarray | None
+    final: Image.Image
+    faces: list[Face] = field(default_factory=list)
+    looks: list[NGANOutput] = field(default_factory=list)
+    whole: NGANOutput | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def check(self) -> bool:
+        """Tell whether there is anything to fill.
+
+        Raises:
+            PictureError: nothing is left to fill it from.
+        """
+        if self.hole.all():
+            raise PictureError("image: all of it looks damaged, nothing known is left to fill it from; give a mask")
+        if not self.hole.any():
+            self.notes.append("No damage was found: the picture is as it was.")
+            _logger.warning("no damage found, the picture is returned as it is")
+        return bool(self.hole.any())
+
+
+def _fills_whole(faces: list[Face], size: tuple[int, int]) -> bool:
+    """Tell whether a picture is framed as the training faces are, as far as the search can tell, or may well be."""
+    width, height = size
+    if max(size) > _SQUARE * min(size):
+        return False
+    if not faces:
+        return True
+    face, side = faces[0], min(size)
+    near = max(abs(face.x - width / 2), abs(face.y - height / 2)) < 0.05 * side
+    return len(faces) == 1 and near and 0.87 < face.side / side < 1.15 and abs(face.angle) < 6
+
+
+def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    if len(box) != 4 or not np.isfinite(box).all() or not (box[0] + 8 <= box[2] and box[1] + 8 <= box[3]):
+        raise PictureError(f"faces: {tuple(box)}; a rectangle is left, upper, right, lower, at least 8 pixels a side")
+    if box[0] >= size[0] or box[1] >= size[1] or box[2] <= 0 or box[3] <= 0:
+        raise PictureError(f"faces: {tuple(box)} lies outside the picture of {size[0]}x{size[1]} pixels")
+    return tuple(float(value) for value in box)
+
+
+def _found(look: NGANOutput, matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Mark the damage that the code generator locates: (H, W), bool, in pixels of the photo."""
+    found = (look.location.float().cpu() > 0).float()  # > 0 in logits is over one half
+    found = F.max_pool2d(found, 5, stride=1, padding=2)  # the fringe of damage is damage too
+    return warp_back((found[0, 0] * 255).byte().numpy(), matrix, shape) > 127
+
+
+def _split(output: NGANOutput) -> list[NGANOutput]:
+    fields = ("code_image", "location", "image", "composite")
+    return [
+        NGANOutput(**{name: getattr(output, name)[i : i + 1] for name in fields}) for i in range(len(output.image))
+    ]
 
 
 def _usable_device(device: str | torch.device | None) -> torch.device:
@@ -183,130 +294,9 @@ def _usable_device(device: str | torch.device | None) -> torch.device:
     return usable
 
 
-def _marked(hole: np.ndarray) -> Image.Image:
-    return Image.fromarray(hole.astype(np.uint8) * 255)
-
-
-def _shrink_mask(marked: Image.Image, grid: tuple[int, int]) -> torch.Tensor:
-    """(1, 1, h, w), 1 = a cell in which at least one pixel is marked; `grid` is (w, h)."""
-    # as floats: in whole numbers, the share of one pixel among many would round to 0
-    share = marked.convert("F").resize(grid, Image.Resampling.BOX)
-    return torch.from_numpy(np.array(share) > 0)[None, None].float()
-
-
-def _shrink(rgb: Image.Image, marked: Image.Image | None, grid: tuple[int, int]) -> torch.Tensor:
-    """Bring a picture to the network's grid, (1, 3, h, w) in [-1, 1]; no marked pixel leaks into a known cell."""
-    if marked is not None:
-        rgb = Image.composite(Image.new("RGB", rgb.size), rgb, marked)
-    resample = Image.Resampling.HAMMING if min(rgb.size) >= min(grid) else Image.Resampling.BILINEAR
-    small = np.asarray(rgb.resize(grid, resample), dtype=np.float32)
-    if marked is not None:
-        known = ImageOps.invert(marked).resize(grid, resample)
-        small = small / np.maximum(np.asarray(known, dtype=np.float32)[..., None] / 255, 1 / 255)
-    return torch.from_numpy(small.clip(0, 255) / 127.5 - 1).permute(2, 0, 1)[None].contiguous()
-
-
-def _spread(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Continue known values smoothly into the unknown cells, from coarse grids to fine ones.
-
-    Args:
-        values: (1, C, h, w), 0 where unknown.
-        known: (1, 1, h, w), {0, 1}, 1 = known.
-
-    Returns:
-        (1, C, h, w), `values` where known; all 0 if nothing is known.
-    """
-    height, width = known.shape[-2:]
-    if height * width == 1 or known.all() or not known.any():
-        return values
-    share = F.avg_pool2d(known, 2, ceil_mode=True)
-    coarse = F.avg_pool2d(values, 2, ceil_mode=True) / share.clamp_min(1e-6)
-    coarse = _spread(coarse * (share > 0), (share > 0).float())
-    spread = torch.lerp(
-        F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False), values, known
-    )
-    for _ in range(8):
-        mean = F.avg_pool2d(spread, 3, stride=1, padding=1, count_include_pad=False)
-        spread = torch.lerp(mean, values, known)
-    return spread
-
-
-def _enlarge(
-    filled: torch.Tensor, rgb: np.ndarray, hole: np.ndarray
-) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
-    """Bring the filled picture to full size, wherever there is a hole, a window at a time.
-
-    Args:
-        filled: (1, 3, h, w), about [-1, 1], the whole picture on the network's grid.
-        rgb: (H, W, 3), uint8, the picture.
-        hole: (H, W), bool, True = to be filled.
-
-    Yields:
-        The window as a pair of slices of `rgb`, and its colours (rows, columns, 3), float32, about [0, 255].
-    """
-    height, width = hole.shape
-    planes = [Image.fromarray(plane) for plane in ((filled[0] + 1) * 127.5).numpy()]
-    scale = (width / planes[0].width, height / planes[0].height)
-    margin = int(3 * max(scale)) + 1
-    for top in range(0, height, _TILE):
-        for left in range(0, width, _TILE):
-            part = hole[top : top + _TILE, left : left + _TILE]
-            if not part.any():
-                continue
-            rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-            y0, y1 = max(top + rows[0] - margin, 0), min(top + rows[-1] + 1 + margin, height)
-            x0, x1 = max(left + columns[0] - margin, 0), min(left + columns[-1] + 1 + margin, width)
-            box = (x0 / scale[0], y0 / scale[1], x1 / scale[0], y1 / scale[1])
-            smooth = [plane.resize((x1 - x0, y1 - y0), Image.Resampling.BICUBIC, box=box) for plane in planes]
-            around = slice(y0, y1), slice(x0, x1)
-            colours = _carry_detail(np.stack(smooth, axis=-1), rgb[around], hole[around], max(scale))
-            window = slice(top + rows[0], top + rows[-1] + 1), slice(left + columns[0], left + columns[-1] + 1)
-            yield (
-                window,
-                colours[window[0].start - y0 : window[0].stop - y0, window[1].start - x0 : window[1].stop - x0],
-            )
-
-
-def _carry_detail(smooth: np.ndarray, rgb: np.ndarray, hole: np.ndarray, cell: float) -> np.ndarray:
-    """Add what the known pixels have beyond `smooth` to the hole near them, fading inwards.
-
-    Args:
-        smooth: (H, W, 3), float32, [0, 255], the filled picture without the detail that its small grid cannot hold.
-        rgb: (H, W, 3), uint8, the picture.
-        hole: (H, W), bool.
-        cell: side of a cell of the network's grid, in pixels.
-
-    Returns:
-        (H, W, 3), float32.
-    """
-    coarse = max(1, int(cell / 2))  # what is carried is slow on the scale of a cell: two samples a cell hold it
-    detail = torch.from_numpy(np.where(hole[..., None], 0, rgb - smooth)).permute(2, 0, 1)
-    known = torch.from_numpy(~hole).float()[None]
-    near = F.avg_pool2d(torch.cat([detail, known])[None], coarse, ceil_mode=True)
-    sigma = _CARRY * cell / coarse
-    reach = int(3 * sigma) + 1
-    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    weights = (weights / weights.sum()).expand(4, 1, 1, -1)
-    near = F.conv2d(near, weights, padding=(0, reach), groups=4)
-    near = F.conv2d(near, weights.transpose(2, 3), padding=(reach, 0), groups=4)
-    # at a straight border half of what surrounds a pixel is known: from there inwards the detail fades
-    carried = near[:, :3] / near[:, 3:].clamp_min(0.5)
-    size = carried.shape[2] * coarse, carried.shape[3] * coarse
-    carried = F.interpolate(carried, size=size, mode="bilinear", align_corners=False)[0]
-    return smooth + carried[:, : hole.shape[0], : hole.shape[1]].permute(1, 2, 0).numpy()
-
-
 def _in_mode(colours: np.ndarray, mode: str) -> np.ndarray:
     """(n, 3) float colours in [0, 255] as uint8 pixels of mode L, RGB or RGBA."""
     if mode == "L":
         colours = colours @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     pixels = np.rint(colours).clip(0, 255).astype(np.uint8)
     return np.pad(pixels, ((0, 0), (0, 1)), constant_values=255) if mode == "RGBA" else pixels
-
-
-def _to_picture(x: torch.Tensor) -> Image.Image:
-    """(1, C, h, w) in [-1, 1], C = 1 or 3, as an L or RGB picture."""
-    pixels = ((x[0].float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return Image.fromarray(
-        pixels.permute(1, 2, 0).squeeze(2).numpy() if x.shape[1] == 1 else pixels.permute(1, 2, 0).contiguous().numpy()
-    )

@@ -1,5 +1,6 @@
 """Pictures and masks as people give them: any file, mode and turn in, upright 8-bit pictures out."""
 
+import importlib.util
 import struct
 from pathlib import Path
 
@@ -10,7 +11,13 @@ MAX_PIXELS = 100_000_000  # of a picture
 MIN_SIDE = 16  # of a picture, in pixels
 
 Source = Image.Image | np.ndarray | str | Path
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)  # what Pillow's readers raise on broken files
+# What Pillow's readers raise on broken files; RuntimeError: that of AVIF.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error)
+
+if importlib.util.find_spec("pi_heif"):  # phone photos (HEIC); without it they are refused as files of unknown kind
+    import pi_heif
+
+    pi_heif.register_heif_opener()
 
 
 class PictureError(ValueError):

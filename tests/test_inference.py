@@ -1,5 +1,6 @@
 """Tests of `Inpainter`: any picture in, the hole filled, every other pixel as it was."""
 
+import io
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
+from test_faces import mark, photo
 
 from ngan import hub, pictures
-from ngan.inference import Inpainter, _carry_detail, _shrink, _shrink_mask, _spread
+from ngan.framing import Face
+from ngan.inference import Inpainter
 from ngan.model import NGAN
+from ngan.paste import correct
 from ngan.pictures import PictureError, read_mask, read_picture
 
 
@@ -52,9 +56,10 @@ def test_at_the_models_own_size_the_fill_is_the_networks_up_to_the_border_correc
         x = torch.from_numpy(image / 127.5 - 1).permute(2, 0, 1)[None].float()
         hole = torch.from_numpy(mask)[None, None].float()
         raw = net(x, hole).image
-        expected = raw + _spread((x - raw) * (1 - hole), 1 - hole)
+        expected = correct(raw, x, hole)
     expected = ((expected[0].permute(1, 2, 0) + 1) * 127.5).clamp(0, 255).round().numpy()
-    assert np.abs(np.asarray(inpainter(image, mask))[mask] - expected[mask]).max() <= 1
+    inner = slice(7, 25), slice(7, 25)  # the border goes over into the photo
+    assert np.abs(np.asarray(inpainter(image, mask))[inner] - expected[inner]).max() <= 1
 
 
 def test_what_the_hole_held_makes_no_difference(inpainter: Inpainter):
@@ -203,7 +208,7 @@ def test_files_that_are_no_pictures_are_refused_by_name(tmp_path: Path):
 
 def test_mask_free_mode_fills_exactly_what_it_marks(inpainter: Inpainter, net: NGAN):
     with torch.no_grad():  # an untrained net sees damage at random: enough of both here
-        net.code_generator.up2.weight.mul_(10)
+        net.code_generator.location.read.weight.mul_(100)
     image = noise(48, 64, 3)
     stages = inpainter.stages(image)
     found = np.asarray(stages.mask) > 0
@@ -233,10 +238,8 @@ def test_damage_everywhere_is_an_error(inpainter: Inpainter, net: NGAN):
 def _locate(net: NGAN, logit: float) -> None:
     """Have the code generator see damage everywhere or nowhere."""
     with torch.no_grad():
-        last = net.code_generator.up2
-        patch = net.code_generator.patch**2
-        last.weight[3 * patch :] = 0
-        last.bias[3 * patch :] = logit
+        net.code_generator.location.read.weight.zero_()
+        net.code_generator.location.read.bias.fill_(logit)
 
 
 def test_stages_have_the_pictures_size(inpainter: Inpainter):
@@ -256,42 +259,6 @@ def test_threads_may_share_one(inpainter: Inpainter):
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda image: np.asarray(inpainter(image, box_mask(*image.shape[:2]))), images))
     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
-
-
-def test_a_single_marked_pixel_of_a_large_picture_makes_its_cell_missing():
-    hole = Image.new("L", (3200, 3200))
-    hole.putpixel((1234, 777), 255)
-    missing = _shrink_mask(hole, (32, 32))
-    assert missing.sum() == 1 and missing[0, 0, 7, 12] == 1
-
-
-def test_shrinking_lets_no_marked_pixel_leak():
-    image = Image.new("RGB", (96, 96), (100, 150, 200))
-    mask = Image.new("L", (96, 96))
-    image.paste((255, 0, 0), (20, 30, 61, 50))
-    mask.paste(255, (20, 30, 61, 50))
-    small, missing = _shrink(image, mask, (32, 32)), _shrink_mask(mask, (32, 32))
-    colours = (small[0].permute(1, 2, 0)[missing[0, 0] == 0] + 1) * 127.5
-    assert (colours - torch.tensor([100.0, 150.0, 200.0])).abs().max() < 2
-
-
-def test_spread_continues_values_smoothly():
-    known = torch.ones(1, 1, 24, 24)
-    known[..., 6:18, 6:18] = 0
-    slope = torch.linspace(0, 1, 24).expand(1, 1, 24, 24)
-    spread = _spread(slope * known, known)
-    assert torch.equal(spread * known, slope * known)
-    assert (spread - slope).abs().max() < 0.1
-    assert torch.equal(_spread(torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)), torch.zeros(1, 3, 8, 8))
-
-
-def test_detail_is_carried_to_the_border_and_fades_inwards():
-    smooth = np.full((80, 80, 3), 100, np.float32)
-    picture = np.full((80, 80, 3), 120, np.uint8)  # 20 brighter than what the small grid holds
-    hole = np.zeros((80, 80), bool)
-    hole[:, 40:] = True
-    row = _carry_detail(smooth, picture, hole, cell=4.0)[40, :, 0]
-    assert abs(row[40] - 120) < 5 and (np.diff(row[40:]) <= 1e-3).all() and abs(row[60:] - 100).max() < 0.1
 
 
 def test_a_device_that_is_not_there_is_refused_by_name(net: NGAN):
@@ -314,3 +281,110 @@ def test_a_missing_embedded_model_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(hub, "EMBEDDED", tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="nowhere.*NGAN_MODEL"):
         hub.default_model()
+
+
+def test_each_face_that_is_touched_is_filled_and_all_else_stays(inpainter: Inpainter):
+    faces = Face(200, 200, 240), Face(560, 240, 200, 10.0), Face(880, 220, 220)
+    canvas = photo(1100, 450, *faces)
+    hole = np.zeros(canvas.shape[:2], bool)
+    hole[215:255, 180:600] = True
+    result = inpainter.fill(canvas, hole)
+    final = np.asarray(result.final)
+    assert len(result.faces) == len(result.inside) == 2 and result.notes == []
+    assert np.array_equal(final[~hole], canvas[~hole]) and (final[hole] != canvas[hole]).any(axis=-1).mean() > 0.9
+    assert np.array_equal(np.asarray(result.mask) > 0, hole)
+    for face, stages in zip(result.faces, result.inside, strict=True):
+        sizes = {getattr(stages, name).size for name in ("corrupted", "code_image", "location", "mask", "final")}
+        assert sizes == {(round(face.side), round(face.side))}
+        assert stages.mask.getbbox() is not None
+    assert np.array_equal(np.asarray(inpainter(canvas, hole)), final)
+    whole = inpainter.stages(canvas, hole)
+    assert whole.code_image.size == whole.location.size == (1100, 450)
+    assert np.array_equal(np.asarray(whole.code_image)[~hole], canvas[~hole])
+
+
+def test_without_a_face_the_strokes_are_filled_and_it_is_said(inpainter: Inpainter):
+    canvas = photo(900, 500)
+    hole = np.zeros((500, 900), bool)
+    hole[100:130, 50:700] = hole[300:420, 500:640] = True
+    damaged = canvas.copy()
+    damaged[hole] = (255, 45, 139)
+    result = inpainter.fill(damaged, hole)
+    assert result.faces == [] and result.inside == [] and "No face was found" in result.notes[0]
+    final = np.asarray(result.final)
+    assert np.array_equal(final[~hole], canvas[~hole])
+    assert np.abs(final[hole].astype(int) - canvas[hole]).mean() < 12  # not a trace of the paint
+    square = inpainter.fill(noise(60, 64, 3), box_mask(60, 64))
+    assert "as a whole" in square.notes[0] and len(square.inside) == 1 and square.inside[0].final.size == (64, 60)
+
+
+def test_a_picture_framed_as_training_faces_is_filled_as_a_whole(inpainter: Inpainter):
+    canvas = photo(200, 200, Face(100, 100, 225))
+    hole = mark(canvas, Face(100, 100, 225), 0.2, y=0.2)
+    result = inpainter.fill(canvas, hole)
+    assert result.faces == [] and result.notes == [] and result.inside[0].final.size == (200, 200)
+
+
+def test_the_caller_may_say_where_the_faces_are(inpainter: Inpainter):
+    canvas = photo(640, 480, Face(420, 230, 220))
+    hole = mark(canvas, Face(420, 230, 220), 0.3, y=0.1)
+    face = Face(415, 235, 200, 3.0)
+    assert inpainter.fill(canvas, hole, [face]).faces == [face]
+    (aligned,) = inpainter.fill(canvas, hole, [(310, 110, 540, 330)]).faces
+    assert abs(aligned.x - 420) < 15 and abs(aligned.y - 230) < 15
+    result = inpainter.fill(photo(640, 480), hole, [(310, 120, 510, 320)])
+    assert result.faces == [Face(410, 220, 200)] and "rectangle" in result.notes[0]
+    assert inpainter.fill(canvas, hole, [Face(100, 100, 80)]).faces == []
+    assert inpainter.fill(canvas, hole, []).faces == []
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((10, 10, 12, 40), "at least 8 pixels"),
+        ((10, 10, 40), "left, upper, right, lower"),
+        ((0, 0, np.nan, 40), "left, upper, right, lower"),
+        ((700, 0, 800, 90), "outside the picture of 640x480"),
+    ],
+)
+def test_rectangles_that_cannot_be_are_refused_by_name(inpainter: Inpainter, box: tuple, message: str):
+    canvas = photo(640, 480)
+    with pytest.raises(PictureError, match=f"faces: .*{message}"):
+        inpainter(canvas, mark(canvas, Face(420, 230, 220)), [box])
+
+
+def test_damage_is_looked_for_in_each_face(inpainter: Inpainter, net: NGAN):
+    _locate(net, 50.0)
+    canvas = photo(900, 450, Face(200, 220, 220), Face(650, 220, 220))
+    result = inpainter.fill(canvas)
+    found = np.asarray(result.mask) > 0
+    assert len(result.faces) == 2 and found[220, 200] and found[220, 650] and not found[220, 430]
+    assert np.array_equal(np.asarray(result.final)[~found], canvas[~found])
+    _locate(net, -50.0)
+    result = inpainter.fill(canvas)
+    assert np.array_equal(np.asarray(result.final), canvas) and "No damage was found" in result.notes[0]
+
+
+def test_overlapping_faces_and_squares_over_the_edge_are_filled(inpainter: Inpainter):
+    canvas = photo(300, 400)
+    hole = np.zeros((400, 300), bool)
+    hole[150:260, 0:280] = True
+    result = np.asarray(inpainter(canvas, hole, [Face(60, 200, 180), Face(150, 210, 180, 30.0), Face(-900, 0, 50)]))
+    assert np.array_equal(result[~hole], canvas[~hole]) and (result[hole] != canvas[hole]).any(axis=-1).mean() > 0.9
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_a_damaged_avif_is_refused_by_name(tmp_path: Path):
+    buffer = io.BytesIO()
+    Image.fromarray(noise(64, 64, 3)).save(buffer, "AVIF")
+    content = bytearray(buffer.getvalue())
+    start = content.index(b"mdat") + 10
+    content[start:] = b"\xff" * (len(content) - start)
+    (tmp_path / "broken.avif").write_bytes(content)
+    with pytest.raises(PictureError, match="broken.avif is not a picture that can be read"):
+        read_picture(tmp_path / "broken.avif")
+
+
+def test_phone_photos_open():
+    pytest.importorskip("pi_heif")
+    assert {".heic", ".heif"} <= set(Image.registered_extensions())

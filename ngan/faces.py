@@ -1,0 +1,287 @@
+"""Find the faces of a photo, and where the framing of the training faces puts each of them.
+
+OpenCV's Haar cascades, which travel in its wheel, look for upright faces and profiles; copies of the photo turned by
+30 degrees show them tilted ones. The frame around a hit is too coarse to align by, so each face is looked at again at
+several turns in a copy of one size: the mean of all hits tells its turn, place and size. Figures: README, and
+`benchmarks/faces_found.py`.
+
+Damage hides faces. Given the hole, the search runs twice, on the photo as it is and on one whose hole is coarsely
+filled, and looks closer wherever no face was found near a hole.
+"""
+
+import math
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ngan.framing import Face, clipped, rotation, strokes, touches, turned
+
+_SEARCH_SIDE = 512  # longest side of the copy that is searched, in pixels
+_CLOSE_SIDE = 320  # side of the copy in which what surrounds a hole is looked at closer, in pixels
+_MAX_GROUPS = 6  # of strokes that are looked at closer, the largest first; each takes up to a quarter second
+_SMALLEST = 24  # side of the smallest face frame of a copy, in pixels
+_TURNS = (-30.0, 30.0, -50.0, 50.0)  # of copies, degrees; a cascade stands some 15 to 20 degrees of tilt
+_FRAME, _DOWN = 0.585, 0.0845  # of the square: side of a cascade's frame, and how far below the middle it sits
+_LOOK = 1.6  # side of the copy that aligns, in sides of the expected square in it
+# Side of that square in pixels, and side of the mean hit as a share of it: hits are not thinned out there, and in a
+# smaller copy the smallest are missing.
+_LOOKS = ((64, 0.637), (100, 0.585))
+_FIRST_TURNS = (-24.0, -12.0, 0.0, 12.0, 24.0)
+_LAST_TURNS = (-10.0, 0.0, 10.0)
+_MIN_HITS = 8  # over all turns of the first look; fewer are a chance likeness
+_SURE = 6  # overlapping hits of the search; so many upright ones are a face even if the aligning look sees none
+
+
+@dataclass(frozen=True)
+class _Hit:
+    face: Face
+    score: float
+    frontal: bool
+
+
+def find_faces(rgb: np.ndarray, hole: np.ndarray | None = None) -> list[Face]:
+    """Find the faces of a photo; with a hole, those whose square the hole touches.
+
+    Args:
+        rgb: (H, W, 3), uint8, the upright photo, with whatever the hole holds.
+        hole: (H, W), bool, True = painted or damaged; None = look for all faces.
+
+    Returns:
+        The faces, the surest first; upright ones only if any is upright and none is asked for by the hole.
+    """
+    copies = _Copies(rgb, hole, (0, 0, rgb.shape[1], rgb.shape[0]), _SEARCH_SIDE)
+    if hole is None:
+        hits = copies.search((0.0,)) or copies.search(_TURNS) or copies.search_profiles()
+        return _distinct(_align(rgb, None, hit) for hit in hits)
+    faces = _distinct(_align(rgb, hole, hit) for hit in copies.search((0.0,)) if touches(hit.face, hole))
+    tilted: list[_Hit] | None = None
+    for box in strokes(hole)[:_MAX_GROUPS]:
+        part = np.zeros_like(hole)
+        part[box[1] : box[3], box[0] : box[2]] = hole[box[1] : box[3], box[0] : box[2]]
+        if any(touches(face, part) for face in faces):
+            continue
+        closer = _Copies(rgb, hole, _around(box, rgb.shape), _CLOSE_SIDE)
+        for look in range(3):
+            if look == 0:
+                if tilted is None:
+                    tilted = copies.search(_TURNS) + copies.search_profiles()
+                hits = tilted
+            else:
+                hits = closer.search((0.0,)) if look == 1 else closer.search(_TURNS) + closer.search_profiles()
+            aligned = [_align(rgb, hole, hit) for hit in hits if touches(hit.face, part)]
+            if any(aligned):
+                faces = _distinct([*faces, *aligned])
+                break
+    return [face for face in faces if touches(face, hole)]
+
+
+def face_in(rgb: np.ndarray, box: tuple[float, float, float, float], hole: np.ndarray | None = None) -> Face | None:
+    """Find the face that a person drew a rectangle around.
+
+    Args:
+        rgb: (H, W, 3), uint8, the upright photo.
+        box: left, upper, right and lower border of the rectangle, in pixels.
+        hole: as in `find_faces`.
+
+    Returns:
+        The surest face whose middle lies in the rectangle and whose size fits it, or None.
+    """
+    left, top, right, bottom = box
+    side = max(right - left, bottom - top)
+    around = clipped((left - side / 4, top - side / 4, right + side / 4, bottom + side / 4), rgb.shape)
+    copies = _Copies(rgb, hole, around, _CLOSE_SIDE)
+    for hits in (copies.search((0.0,)), copies.search(_TURNS), copies.search_profiles()):
+        for hit in hits:
+            face = hit.face
+            if left <= face.x <= right and top <= face.y <= bottom and side / 3 < face.side < 2 * side:
+                aligned = _align(rgb, hole, hit)
+                if aligned:
+                    return aligned
+    return None
+
+
+class _Copies:
+    """Small grey copies of a part of a photo, in which faces are looked for: as it is and with its hole filled.
+
+    Args:
+        rgb: (H, W, 3), uint8.
+        hole: (H, W), bool, or None.
+        box: left, upper, right and lower border of the part, in pixels.
+        side: longest side of the copies, in pixels.
+    """
+
+    def __init__(self, rgb: np.ndarray, hole: np.ndarray | None, box: tuple[int, int, int, int], side: int) -> None:
+        self.left, self.top, right, bottom = box
+        part = rgb[self.top : bottom, self.left : right]
+        self.scale = side / max(part.shape[:2])
+        if max(part.shape[:2]) <= side:
+            self.scale = min(2.0, self.scale) if side == _CLOSE_SIDE else 1.0
+        size = tuple(max(_SMALLEST, round(length * self.scale)) for length in part.shape[1::-1])
+        small = cv2.resize(part, size, interpolation=cv2.INTER_AREA if self.scale < 1 else cv2.INTER_LINEAR)
+        self.pictures = [cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)]
+        if hole is not None:
+            marked = hole[self.top : bottom, self.left : right].astype(np.uint8) * 255
+            marked = cv2.dilate((cv2.resize(marked, size, interpolation=cv2.INTER_AREA) > 0).view(np.uint8), None)
+            if marked.any() and not marked.all():
+                self.pictures.append(cv2.inpaint(self.pictures[0], marked, 3, cv2.INPAINT_TELEA))
+
+    def search(self, turns: tuple[float, ...]) -> list[_Hit]:
+        """Look for frontal faces in copies turned back by each of `turns`; the surest first."""
+        hits = []
+        for picture in self.pictures:
+            for turn in turns:
+                matrix = _turn_back(picture.shape, turn)
+                boxes, counts = _cascade("frontalface_alt2").detectMultiScale2(
+                    _warp(picture, matrix, turn), 1.1, 3, minSize=(_SMALLEST, _SMALLEST)
+                )
+                hits += self._hits(boxes, counts, matrix, turn, True)
+        return _thin(hits)
+
+    def search_profiles(self) -> list[_Hit]:
+        """Look for faces that look to either side; the surest first."""
+        hits = []
+        for picture in self.pictures:
+            for flip in (False, True):
+                # the cascade was made from faces that look to the left
+                view = np.ascontiguousarray(picture[:, ::-1]) if flip else picture
+                boxes, counts = _cascade("profileface").detectMultiScale2(view, 1.1, 4, minSize=(_SMALLEST, _SMALLEST))
+                matrix = np.array([[-1.0, 0, picture.shape[1]], [0, 1, 0]]) if flip else np.eye(2, 3)
+                hits += self._hits(boxes, counts, matrix, 0.0, False)
+        return _thin(hits)
+
+    def _hits(
+        self, boxes: Iterable[np.ndarray], counts: Iterable[int], matrix: np.ndarray, turn: float, frontal: bool
+    ) -> list[_Hit]:
+        back = cv2.invertAffineTransform(matrix)
+        hits = []
+        for (x, y, width, height), count in zip(boxes, counts, strict=True):
+            side = width / _FRAME
+            middle = back @ (x + width / 2, y + height / 2 - _DOWN * side, 1.0)
+            x, y = middle / self.scale + (self.left, self.top)
+            hits.append(_Hit(Face(float(x), float(y), float(side / self.scale), turn), float(count), frontal))
+        return hits
+
+
+def _align(rgb: np.ndarray, hole: np.ndarray | None, hit: _Hit) -> Face | None:
+    """Look at a hit again, at several turns, in a copy of one size; None = not like a face after all."""
+    if not hit.frontal:
+        return hit.face
+    holes = [None] if hole is None or not touches(hit.face, hole) else [None, hole]
+    for square, frame in _LOOKS:  # damage may hide a face from the smaller one
+        found = [(*_mean_hit(rgb, look, hit.face, square, frame, _FIRST_TURNS), look) for look in holes]
+        face, hits, look = max(found, key=lambda entry: entry[1])
+        if hits >= _MIN_HITS:
+            return _mean_hit(rgb, look, face, *_LOOKS[-1], _LAST_TURNS)[0]
+    return hit.face if hit.score >= _SURE and not hit.face.angle else None
+
+
+def _look(rgb: np.ndarray, hole: np.ndarray | None, face: Face, size: int) -> np.ndarray:
+    """A grey copy, `size` pixels a side, of a face and what is around it, upright as far as is known."""
+    around = Face(face.x, face.y, face.side * _LOOK, face.angle)
+    left, top, right, bottom = clipped((*around.corners.min(axis=0), *around.corners.max(axis=0)), rgb.shape)
+    part = rgb[top:bottom, left:right]
+    scale = min(1.0, 2 * size / around.side)
+    shape = tuple(max(1, round(length * scale)) for length in part.shape[1::-1])
+    part = cv2.cvtColor(cv2.resize(part, shape, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    matrix = around.matrix(size, left, top, scale)
+    look = cv2.warpAffine(part, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if hole is not None:
+        marked = hole[top:bottom, left:right].astype(np.float32)
+        marked = cv2.warpAffine(cv2.resize(marked, shape, interpolation=cv2.INTER_AREA), matrix, (size, size)) > 0
+        look = cv2.inpaint(look, cv2.dilate(marked.view(np.uint8), None), 3, cv2.INPAINT_TELEA)
+    return look
+
+
+def _mean_hit(
+    rgb: np.ndarray, hole: np.ndarray | None, face: Face, square: int, frame: float, turns: tuple[float, ...]
+) -> tuple[Face, float]:
+    """Average the cascade's hits over turns of a look; returns the aligned face and the number of hits."""
+    size = round(_LOOK * square)
+    look = _look(rgb, hole, face, size)
+    low, high = (round(square * _FRAME * factor) for factor in (0.7, 1.5))
+    counts, places = [], []
+    for turn in turns:
+        matrix = _turn_back(look.shape, turn, grow=False)
+        boxes = _cascade("frontalface_alt2").detectMultiScale(
+            _warp(look, matrix, turn), 1.08, 0, 0, (low, low), (high, high)
+        )
+        boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+        middles = boxes[:, :2] + boxes[:, 2:] / 2
+        near = np.zeros(0, bool)
+        if len(boxes):
+            near = np.abs(middles - np.median(middles, axis=0)).max(axis=1) < 0.15 * square
+        counts.append(near.sum())
+        if not near.any():
+            places.append((0.0, 0.0, 1.0))
+            continue
+        side = np.exp(np.log(boxes[near, 2]).mean()) / frame
+        offset = middles[near].mean(axis=0) - size / 2 - (0, _DOWN * side)
+        places.append((*turned(*offset, turn), side))
+    weights = np.square(np.array(counts, dtype=np.float64))
+    if not weights.any():
+        return face, 0.0
+    turn = float(weights @ turns / weights.sum())
+    weights *= np.exp(-0.5 * ((np.array(turns) - turn) / 6) ** 2)
+    x, y, side = weights @ np.array(places) / weights.sum()
+    unit = face.side / square
+    middle = np.add((face.x, face.y), turned(x * unit, y * unit, face.angle))
+    return Face(float(middle[0]), float(middle[1]), float(side * unit), face.angle + turn), float(sum(counts))
+
+
+def _thin(hits: list[_Hit]) -> list[_Hit]:
+    """Keep the surest of hits that overlap."""
+    kept: list[_Hit] = []
+    for hit in sorted(hits, key=lambda hit: -hit.score):
+        if not any(_same(hit.face, other.face) for other in kept):
+            kept.append(hit)
+    return kept
+
+
+def _distinct(faces: Iterable[Face | None]) -> list[Face]:
+    kept: list[Face] = []
+    for face in faces:
+        if face is not None and not any(_same(face, other) for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _same(face: Face, other: Face) -> bool:
+    return math.hypot(face.x - other.x, face.y - other.y) < 0.4 * max(face.side, other.side)
+
+
+def _around(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """A square three times as large as a box, or as large as a small face needs."""
+    reach = max(1.5 * max(box[2] - box[0], box[3] - box[1]), _CLOSE_SIDE / 4)
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return clipped((x - reach, y - reach, x + reach, y + reach), shape)
+
+
+def _turn_back(shape: tuple[int, ...], turn: float, grow: bool = True) -> np.ndarray:
+    """(2, 3), turns a picture counter-clockwise by `turn` degrees; its canvas may grow to hold the corners."""
+    height, width = shape[:2]
+    back = rotation(-turn)
+    size = np.abs(back) @ (width, height) if grow else np.array([width, height])
+    return np.column_stack([back, size / 2 - back @ (width / 2, height / 2)])
+
+
+def _warp(picture: np.ndarray, matrix: np.ndarray, turn: float) -> np.ndarray:
+    if turn == 0:
+        return picture
+    size = np.round(2 * matrix @ (picture.shape[1] / 2, picture.shape[0] / 2, 1)).astype(int)
+    return cv2.warpAffine(
+        picture, matrix, tuple(map(int, size)), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+_local = threading.local()
+
+
+def _cascade(name: str) -> cv2.CascadeClassifier:
+    """This thread's own classifier: OpenCV's are not made to be shared."""
+    cascades = _local.__dict__.setdefault("cascades", {})
+    if name not in cascades:
+        cascades[name] = cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_{name}.xml")
+    return cascades[name]

@@ -1,0 +1,289 @@
+"""Between a photo and the small grid on which the networks work: cut a square out, bring its fill back.
+
+Two corrections keep the hole's border from showing. On the small grid, the slow difference between picture and network
+around the hole is spread into it. On the large one, what shrinking took from the photo is carried a little way into
+the hole, and what lies deeper gets grain of the photo's strength. Lines, and
+what no face's square holds, are continued from their surroundings.
+"""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch.nn import functional as F
+
+from ngan.framing import Face, strokes
+
+Window = tuple[slice, slice]  # rows and columns of a photo
+
+_TILE = 1024  # side of what is pasted at a time, in pixels; bounds the memory that a large picture takes
+_CARRY = 0.7  # reach of the picture's own detail into the hole, standard deviation in cells of the network's grid
+_FEATHER = 0.06  # of a face's square: over so much of its border its fill goes over into what surrounds it
+_THICK = 48  # of what is continued, in pixels: thicker holes are filled in a smaller copy, for speed
+_THIN = 6  # cells of the network's grid: thinner parts of a hole are continued from both sides
+_RAMP = 2  # cells: over so much of a hole's border the network's colours come in
+_MAX_GRAIN = 8.0  # of 255, standard deviation; what is stronger is texture
+
+
+def shrink_mask(marked: Image.Image, grid: tuple[int, int]) -> torch.Tensor:
+    """(1, 1, h, w), 1 = a cell in which at least one pixel is marked; `grid` is (w, h)."""
+    # as floats: in whole numbers, the share of one pixel among many would round to 0
+    share = marked.convert("F").resize(grid, Image.Resampling.BOX)
+    return torch.from_numpy(np.array(share) > 0)[None, None].float()
+
+
+def shrink(rgb: Image.Image, marked: Image.Image | None, grid: tuple[int, int]) -> torch.Tensor:
+    """Bring a picture to the network's grid, (1, 3, h, w) in [-1, 1]; no marked pixel leaks into a known cell."""
+    if marked is not None:
+        rgb = Image.composite(Image.new("RGB", rgb.size), rgb, marked)
+    resample = Image.Resampling.HAMMING if min(rgb.size) >= min(grid) else Image.Resampling.BILINEAR
+    small = np.asarray(rgb.resize(grid, resample), dtype=np.float32)
+    if marked is not None:
+        known = ImageOps.invert(marked).resize(grid, resample)
+        small = small / np.maximum(np.asarray(known, dtype=np.float32)[..., None] / 255, 1 / 255)
+    return torch.from_numpy(small.clip(0, 255) / 127.5 - 1).permute(2, 0, 1)[None].contiguous()
+
+
+def cut(rgb: np.ndarray, hole: np.ndarray | None, face: Face, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut a face's square out, upright.
+
+    Args:
+        rgb: (H, W, 3), uint8, the photo.
+        hole: (H, W), bool, or None; no pixel of it leaks into a known cell.
+        face: the square; what of it lies outside the photo counts as missing.
+        size: side of the cut, in pixels.
+
+    Returns:
+        Image (1, 3, size, size) in [-1, 1], and mask (1, 1, size, size), {0, 1}, 1 = a cell in which any pixel is
+        missing.
+    """
+    fine = 2 * size  # cells of half the side, so that turning does not blur
+    scale = min(1.0, fine / face.side)
+    margin = 2 / scale  # what interpolation at the square's border reaches
+    low = np.floor(face.corners.min(axis=0) - margin).astype(int).clip(0)
+    high = np.ceil(face.corners.max(axis=0) + margin).astype(int)
+    window = slice(low[1], max(high[1], 1)), slice(low[0], max(high[0], 1))
+    part = rgb[window]
+    if part.size == 0:
+        return torch.zeros(1, 3, size, size), torch.ones(1, 1, size, size)
+    known = np.full(part.shape[:2], 255, np.uint8)
+    if hole is not None:
+        known[hole[window]] = 0
+    shape = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
+    part = cv2.resize(cv2.copyTo(part, known).astype(np.float32), shape, interpolation=cv2.INTER_AREA)
+    share = cv2.resize(known.astype(np.float32) / 255, shape, interpolation=cv2.INTER_AREA)
+    matrix = face.matrix(fine, low[0], low[1], scale)
+    colours = cv2.resize(cv2.warpAffine(part, matrix, (fine, fine)), (size, size), interpolation=cv2.INTER_AREA)
+    share = cv2.resize(cv2.warpAffine(share, matrix, (fine, fine)), (size, size), interpolation=cv2.INTER_AREA)
+    colours = (colours / np.maximum(share, 1 / 255)[..., None]).clip(0, 255)
+    image = torch.from_numpy(colours / 127.5 - 1).permute(2, 0, 1)[None].contiguous()
+    return image, torch.from_numpy(share < 0.999)[None, None].float()
+
+
+def correct(image: torch.Tensor, seen: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
+    """Shift a network's image, (1, 3, h, w), so that it meets what is known around the hole; known cells as `seen`."""
+    field = spread((seen - image) * (1 - missing), 1 - missing)
+    return torch.where(missing > 0, image + field, seen)
+
+
+def spread(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Continue known values smoothly into the unknown cells, from coarse grids to fine ones.
+
+    Args:
+        values: (1, C, h, w), 0 where unknown.
+        known: (1, 1, h, w), {0, 1}, 1 = known.
+
+    Returns:
+        (1, C, h, w), `values` where known; all 0 if nothing is known.
+    """
+    height, width = known.shape[-2:]
+    if height * width == 1 or known.all() or not known.any():
+        return values
+    share = F.avg_pool2d(known, 2, ceil_mode=True)
+    coarse = F.avg_pool2d(values, 2, ceil_mode=True) / share.clamp_min(1e-6)
+    coarse = spread(coarse * (share > 0), (share > 0).float())
+    smooth = torch.lerp(
+        F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False), values, known
+    )
+    for _ in range(8):
+        mean = F.avg_pool2d(smooth, 3, stride=1, padding=1, count_include_pad=False)
+        smooth = torch.lerp(mean, values, known)
+    return smooth
+
+
+def whole_matrix(size: tuple[int, int], grid: tuple[int, int]) -> np.ndarray:
+    """(2, 3), maps pixels of a picture of a size (w, h) to those of a grid (w, h) that holds all of it."""
+    x, y = grid[0] / size[0], grid[1] / size[1]
+    return np.array([[x, 0, x / 2 - 0.5], [0, y, y / 2 - 0.5]])
+
+
+def cell_of(matrix: np.ndarray) -> float:
+    """Longest side of a grid's cell, in pixels of the photo, of the matrix that maps the photo's pixels to cells."""
+    return 1 / float(np.hypot(*matrix[:, :2]).min())
+
+
+def enlarge(
+    filled: torch.Tensor, matrix: np.ndarray, rgb: np.ndarray, hole: np.ndarray, box: tuple[int, int, int, int]
+) -> Iterator[tuple[Window, np.ndarray]]:
+    """Bring a filled grid to the photo's size wherever there is a hole, a window at a time.
+
+    Args:
+        filled: (1, 3, h, w), about [-1, 1].
+        matrix: (2, 3), maps pixels of the photo to those of the grid.
+        rgb: (H, W, 3), uint8, the photo.
+        hole: (H, W), bool, True = to be filled.
+        box: left, upper, right and lower border of the grid in the photo, in pixels.
+
+    Yields:
+        The window, and its colours (rows, columns, 3), float32, about [0, 255].
+    """
+    small = ((filled[0] + 1) * 127.5).permute(1, 2, 0).contiguous().numpy()
+    cell = cell_of(matrix)
+    if cell < 1:
+        small = cv2.GaussianBlur(small, (0, 0), 0.4 / cell)
+    margin = int(3 * cell) + 1
+    for top in range(box[1], box[3], _TILE):
+        for left in range(box[0], box[2], _TILE):
+            part = hole[top : min(top + _TILE, box[3]), left : min(left + _TILE, box[2])]
+            if not part.any():
+                continue
+            rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+            window = slice(top + rows[0], top + rows[-1] + 1), slice(left + columns[0], left + columns[-1] + 1)
+            around = _grown(window, margin, hole.shape)
+            shifted = matrix.copy()
+            shifted[:, 2] += matrix[:, :2] @ (around[1].start, around[0].start)
+            size = around[1].stop - around[1].start, around[0].stop - around[0].start
+            flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+            smooth = cv2.warpAffine(small, shifted, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+            colours = carry_detail(smooth, rgb[around], hole[around], cell)
+            add_grain(colours, rgb[around], hole[around], cell, (around[0].start, around[1].start))
+            y, x = window[0].start - around[0].start, window[1].start - around[1].start
+            height, width = window[0].stop - window[0].start, window[1].stop - window[1].start
+            yield window, colours[y : y + height, x : x + width]
+
+
+def _grown(window: Window, margin: int, shape: tuple[int, ...]) -> Window:
+    return tuple(
+        slice(max(part.start - margin, 0), min(part.stop + margin, length))
+        for part, length in zip(window, shape, strict=False)
+    )
+
+
+def carry_detail(smooth: np.ndarray, rgb: np.ndarray, hole: np.ndarray, cell: float) -> np.ndarray:
+    """Add what the known pixels have beyond `smooth` to the hole near them, fading inwards.
+
+    Args:
+        smooth: (H, W, 3), float32, [0, 255], the filled picture without the detail that its small grid cannot hold.
+        rgb: (H, W, 3), uint8, the picture.
+        hole: (H, W), bool.
+        cell: side of a cell of the network's grid, in pixels.
+
+    Returns:
+        (H, W, 3), float32.
+    """
+    coarse = max(1, int(cell / 2))  # what is carried is slow on the scale of a cell: two samples a cell hold it
+    detail = torch.from_numpy(np.where(hole[..., None], 0, rgb - smooth)).permute(2, 0, 1)
+    known = torch.from_numpy(~hole).float()[None]
+    near = F.avg_pool2d(torch.cat([detail, known])[None], coarse, ceil_mode=True)
+    sigma = _CARRY * cell / coarse
+    reach = int(3 * sigma) + 1
+    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    weights = (weights / weights.sum()).expand(4, 1, 1, -1)
+    near = F.conv2d(near, weights, padding=(0, reach), groups=4)
+    near = F.conv2d(near, weights.transpose(2, 3), padding=(reach, 0), groups=4)
+    # at a straight border half of what surrounds a pixel is known: from there inwards the detail fades
+    carried = near[:, :3] / near[:, 3:].clamp_min(0.5)
+    size = carried.shape[2] * coarse, carried.shape[3] * coarse
+    carried = F.interpolate(carried, size=size, mode="bilinear", align_corners=False)[0]
+    return smooth + carried[:, : hole.shape[0], : hole.shape[1]].permute(1, 2, 0).numpy()
+
+
+def grain(rgb: np.ndarray, known: np.ndarray) -> float:
+    """Strength of the grain of a picture, standard deviation of 255, judged by its flattest quarter.
+
+    Args:
+        rgb: (H, W, 3), uint8.
+        known: (H, W), bool, the pixels to go by.
+    """
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    fine = grey - cv2.GaussianBlur(grey, (0, 0), 1.5)
+    spreads = np.sqrt(np.maximum(cv2.blur(fine * fine, (9, 9)), 0))  # running sums may end just below 0
+    inner = cv2.erode(known.view(np.uint8), np.ones((13, 13), np.uint8), borderValue=0) > 0
+    return min(float(np.percentile(spreads[inner], 25)), _MAX_GRAIN) if inner.any() else 0.0
+
+
+def add_grain(colours: np.ndarray, rgb: np.ndarray, hole: np.ndarray, cell: float, seed: tuple[int, int]) -> None:
+    """Give enlarged colours, (H, W, 3), in place, the grain that the photo has around them; the same at each call."""
+    if cell < 1.5:  # the grid holds most of it
+        return
+    strength = grain(rgb, ~hole)
+    noise = np.random.default_rng(seed).standard_normal(hole.shape, dtype=np.float32)
+    noise = cv2.GaussianBlur(noise, (0, 0), 0.5)
+    colours += (strength / max(float(noise.std()), 1e-6)) * noise[..., None]
+
+
+def weight(face: Face, window: Window) -> np.ndarray:
+    """How far each pixel of a window is the face's: (rows, columns), 1 well inside the square, 0 at its border."""
+    y, x = np.mgrid[window].astype(np.float32) + 0.5
+    unit = face.matrix(1)
+    # pixel 0 of a crop of one pixel has its middle at 0: the square spans -0.5 to 0.5
+    u, v = (row[0] * (x - 0.5) + row[1] * (y - 0.5) + row[2] for row in unit)
+    inside = 0.5 - np.maximum(np.abs(u), np.abs(v))
+    return (inside / _FEATHER).clip(0, 1)
+
+
+def network_share(hole: np.ndarray, cell: float) -> np.ndarray:
+    """How far each pixel of a hole is the network's: (H, W), 0 at the hole's border and in lines, 1 deep inside.
+
+    Lines of up to 6 cells came out better continued from both sides (by 5.6 dB of PSNR at 1 cell, 1.4 at 4, 0.4 at 6),
+    thicker ones drawn by the network (0.8 at 8): the network has a share where a square of `_THIN` cells fits into the
+    hole. From the border it grows over `_RAMP` cells; what is continued between photo and network leaves no seam, and
+    came out 0.03 to 0.1 dB better.
+
+    Args:
+        hole: (H, W), bool.
+        cell: side of a cell of the network's grid, in pixels.
+    """
+    reach = _THIN * cell / 2
+    deep = cv2.distanceTransform(np.pad(hole, 1).view(np.uint8), cv2.DIST_C, 3)[1:-1, 1:-1] >= reach
+    if not deep.any():
+        return np.zeros(hole.shape, np.float32)
+    away = cv2.distanceTransform((~deep).view(np.uint8), cv2.DIST_C, 3)
+    thick = (1 + (reach - away) / cell).clip(0, 1)
+    border = cv2.distanceTransform(hole.view(np.uint8), cv2.DIST_L2, 3)
+    return thick * ((border - 0.5) / (_RAMP * max(cell, 1))).clip(0, 1)
+
+
+def fill_rest(canvas: np.ndarray, rest: np.ndarray) -> None:
+    """Fill what is not the network's, in place: continued smoothly from all sides, with the photo's grain.
+
+    OpenCV's Telea and Navier-Stokes methods leave steps and streaks there: lines of 5 to 14 pixels across faces came
+    out 0.7 to 1.3 dB worse by them.
+
+    Args:
+        canvas: (H, W, 3), uint8.
+        rest: (H, W), bool, True = to be filled.
+    """
+    unknown = rest.copy()
+    for left, top, right, bottom in strokes(rest):
+        window = slice(top, min(bottom, rest.shape[0])), slice(left, min(right, rest.shape[1]))
+        if not unknown[window].any():
+            continue
+        thick = 2 * float(cv2.distanceTransform(np.pad(unknown[window], 1).view(np.uint8), cv2.DIST_L2, 3).max())
+        cell = max(1.0, thick / _THICK)
+        around = _grown(window, int(8 * cell) + 4, rest.shape)
+        picture, hole = canvas[around], unknown[around]
+        grid = tuple(max(1, round(length / cell)) for length in picture.shape[1::-1])
+        marked = Image.fromarray(hole.astype(np.uint8) * 255)
+        known = 1 - shrink_mask(marked, grid)
+        smooth = spread(shrink(Image.fromarray(picture), marked, grid) * known, known)[0].permute(1, 2, 0)
+        colours = (smooth.numpy() + 1) * 127.5
+        if grid != picture.shape[1::-1]:
+            colours = cv2.resize(colours, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+            colours = carry_detail(colours, picture, hole, cell)
+        colours = np.ascontiguousarray(colours)
+        add_grain(colours, picture, hole, 2.0, (around[0].start, around[1].start))
+        picture[hole] = np.rint(colours[hole]).clip(0, 255).astype(np.uint8)
+        unknown[around] = False

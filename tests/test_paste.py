@@ -1,0 +1,179 @@
+"""Tests of cutting squares out of a photo and bringing fills back: geometry, leaks, borders, grain."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ngan.framing import Face
+from ngan.paste import (
+    add_grain,
+    carry_detail,
+    cell_of,
+    correct,
+    cut,
+    enlarge,
+    fill_rest,
+    grain,
+    network_share,
+    shrink,
+    shrink_mask,
+    spread,
+    weight,
+    whole_matrix,
+)
+
+
+def slope(height: int, width: int) -> np.ndarray:
+    """A smooth picture, (H, W, 3), uint8: red grows with x, green with y."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([255 * x / width, 255 * y / height, np.full(x.shape, 90)], axis=-1).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0, -75.0])
+@pytest.mark.parametrize("side", [60.0, 300.0])
+def test_a_cut_brought_back_is_the_photo(angle: float, side: float):
+    rgb, face = slope(500, 560), Face(280, 250, side, angle)
+    image, missing = cut(rgb, None, face, 64)
+    assert image.shape == (1, 3, 64, 64) and not missing.any()
+    hole = np.zeros(rgb.shape[:2], bool)
+    hole[240:260, 270:292] = True
+    box = (180, 150, 380, 350)
+    windows = list(enlarge(image, face.matrix(64), rgb, hole, box))
+    assert len(windows) == 1
+    window, colours = windows[0]
+    assert window == (slice(240, 260), slice(270, 292)) and colours.shape == (20, 22, 3)
+    assert np.abs(colours - rgb[window]).max() < 2
+
+
+def test_a_cut_lets_no_marked_pixel_leak_and_counts_the_outside_as_missing():
+    rgb = np.full((200, 200, 3), (100, 150, 200), np.uint8)
+    hole = np.zeros((200, 200), bool)
+    hole[90:120, 60:101] = True
+    rgb[hole] = (255, 0, 0)
+    image, missing = cut(rgb, hole, Face(100, 100, 150, 20.0), 32)
+    colours = (image[0].permute(1, 2, 0)[missing[0, 0] == 0] + 1) * 127.5
+    assert missing.any() and (colours - torch.tensor([100.0, 150.0, 200.0])).abs().max() < 1.5
+    _, missing = cut(rgb, None, Face(0, 100, 100), 32)
+    assert missing[..., :15].all() and not missing[..., 17:].any()
+    _, missing = cut(rgb, None, Face(-400, 100, 100), 32)
+    assert missing.all()
+
+
+def test_shrinking_lets_no_marked_pixel_leak():
+    image, mask = Image.new("RGB", (96, 96), (100, 150, 200)), Image.new("L", (96, 96))
+    image.paste((255, 0, 0), (20, 30, 61, 50))
+    mask.paste(255, (20, 30, 61, 50))
+    small, missing = shrink(image, mask, (32, 32)), shrink_mask(mask, (32, 32))
+    colours = (small[0].permute(1, 2, 0)[missing[0, 0] == 0] + 1) * 127.5
+    assert (colours - torch.tensor([100.0, 150.0, 200.0])).abs().max() < 2
+
+
+def test_a_single_marked_pixel_of_a_large_picture_makes_its_cell_missing():
+    hole = Image.new("L", (3200, 3200))
+    hole.putpixel((1234, 777), 255)
+    missing = shrink_mask(hole, (32, 32))
+    assert missing.sum() == 1 and missing[0, 0, 7, 12] == 1
+
+
+def test_spread_continues_values_smoothly():
+    known = torch.ones(1, 1, 24, 24)
+    known[..., 6:18, 6:18] = 0
+    values = torch.linspace(0, 1, 24).expand(1, 1, 24, 24)
+    smooth = spread(values * known, known)
+    assert torch.equal(smooth * known, values * known)
+    assert (smooth - values).abs().max() < 0.1
+    assert torch.equal(spread(torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)), torch.zeros(1, 3, 8, 8))
+
+
+def test_a_fill_of_another_colour_is_shifted_to_meet_the_photo():
+    seen = torch.full((1, 3, 32, 32), 0.2)
+    missing = torch.zeros(1, 1, 32, 32)
+    missing[..., 10:22, 10:22] = 1
+    assert (correct(seen - 0.5, seen, missing) - 0.2).abs().max() < 1e-5
+
+
+def test_detail_is_carried_to_the_border_and_fades_inwards():
+    smooth = np.full((80, 80, 3), 100, np.float32)
+    picture = np.full((80, 80, 3), 120, np.uint8)  # 20 brighter than what the small grid holds
+    hole = np.zeros((80, 80), bool)
+    hole[:, 40:] = True
+    row = carry_detail(smooth, picture, hole, cell=4.0)[40, :, 0]
+    assert abs(row[40] - 120) < 5 and (np.diff(row[40:]) <= 1e-3).all() and abs(row[60:] - 100).max() < 0.1
+
+
+def test_grain_is_measured_and_added_at_the_photos_strength():
+    noise = np.random.default_rng(0).normal(0, 4, (200, 200, 1))
+    rgb = (120 + noise).clip(0, 255).round().astype(np.uint8).repeat(3, axis=2)
+    hole = np.zeros((200, 200), bool)
+    hole[60:140, 60:140] = True
+    strength = grain(rgb, ~hole)
+    assert 2.5 < strength < 4.5
+    colours = np.full((200, 200, 3), 120, np.float32)
+    add_grain(colours, rgb, hole, 4.0, (1, 2))
+    assert abs(colours[hole].std() - strength) < 0.4
+    again = np.full((200, 200, 3), 120, np.float32)
+    add_grain(again, rgb, hole, 4.0, (1, 2))
+    assert np.array_equal(colours, again)
+    flat = np.full((200, 200, 3), 120, np.float32)
+    add_grain(flat, np.full((200, 200, 3), 120, np.uint8), hole, 4.0, (1, 2))
+    assert (flat == 120).all()
+
+
+def test_a_flat_picture_beside_sharp_blocks_has_no_grain():
+    rgb = np.full((300, 300, 3), 60, np.uint8)
+    blocks = np.random.default_rng(0).integers(0, 256, (12, 20, 1), dtype=np.uint8)
+    rgb[20:200] = np.kron(blocks, np.ones((15, 15, 3))).astype(np.uint8)
+    assert 0 <= grain(rgb, np.ones((300, 300), bool)) < 0.01
+
+
+def test_stripes_are_texture_not_grain():
+    stripes = np.zeros((100, 100, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert grain(stripes, np.ones((100, 100), bool)) <= 8
+
+
+def test_a_faces_weight_is_one_inside_and_fades_to_nothing_at_its_border():
+    face, window = Face(60, 50, 80), (slice(0, 100), slice(0, 120))
+    share = weight(face, window)
+    assert share[50, 60] == 1 and share[50, 25] == 1 and 0 < share[50, 22] < 1 and share[50, 19] == 0
+    assert np.allclose(share[:, 20:100], share[:, 20:100][::-1, ::-1], atol=1e-4)
+    turned = weight(Face(60, 50, 80, 45.0), window)
+    assert turned[50, 8] > 0 and turned[12, 22] == 0
+
+
+def test_lines_are_not_the_networks_boxes_are():
+    hole = np.zeros((200, 200), bool)
+    hole[20:28, 10:190] = True  # 2 cells
+    hole[80:160, 60:140] = True  # 20 cells
+    share = network_share(hole, 4.0)
+    assert (share[20:28, 10:190] == 0).all() and (share[88:152, 68:132] == 1).all()
+    assert share[80, 100] < 0.1 and (np.diff(share[80:90, 100]) >= 0).all()
+    assert not network_share(np.zeros((9, 9), bool), 1.0).any()
+
+
+def test_a_line_across_a_slope_vanishes():
+    rgb = slope(120, 160)
+    damaged, rest = rgb.copy(), np.zeros((120, 160), bool)
+    rest[58:65, 20:140] = True
+    damaged[rest] = (255, 0, 255)
+    before = damaged.copy()
+    fill_rest(damaged, rest)
+    assert np.array_equal(damaged[~rest], before[~rest])
+    assert np.abs(damaged[rest].astype(int) - rgb[rest]).max() < 8
+
+
+def test_a_large_hole_is_filled_by_what_is_around_it():
+    rgb = np.full((400, 400, 3), (90, 120, 60), np.uint8)
+    rest = np.zeros((400, 400), bool)
+    rest[100:300, 80:320] = True
+    damaged = rgb.copy()
+    damaged[rest] = 255
+    fill_rest(damaged, rest)
+    assert np.abs(damaged.astype(int) - rgb).max() <= 1
+
+
+def test_the_matrix_of_a_whole_picture_maps_corner_to_corner():
+    matrix = whole_matrix((300, 200), (150, 100))
+    assert np.allclose(matrix @ (-0.5, -0.5, 1), (-0.5, -0.5))
+    assert np.allclose(matrix @ (299.5, 199.5, 1), (149.5, 99.5)) and cell_of(matrix) == 2
