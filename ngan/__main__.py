@@ -1,48 +1,70 @@
-"""The command line: `python -m ngan inpaint` fills faces, `python -m ngan evaluate` measures a model.
+"""The command line: `python -m ngan inpaint` fills faces; evaluate, info and export measure, describe and convert a
+model.
 
 Exit status: 0 = all went well, 1 = some pictures could not be filled, 2 = the command could not be carried out.
 Whatever is written appears whole or not at all.
 """
 
 import argparse
-import io
-import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from PIL import Image
-from tqdm.auto import tqdm
-
-from ngan.hub import EMBEDDED, default_model
-from ngan.inference import Inpainter
+from ngan import commands
+from ngan.batch import REPORTED, one_line
 from ngan.masks import DAMAGE_KINDS, MASK_KINDS
+from ngan.onnx_model import OPSET
+from ngan.saving import FORMATS, JPEG, LOSSLESS
 
-# Lossless only: a known pixel comes back as it was, which JPEG would not let it.
-_FORMATS: dict[str, tuple[str, dict[str, bool]]] = {
-    ".png": ("PNG", {}),
-    ".webp": ("WEBP", {"lossless": True, "exact": True}),
-    ".tif": ("TIFF", {}),
-    ".tiff": ("TIFF", {}),
-    ".bmp": ("BMP", {}),
-}
-# What a picture, a model or a device can be wrong with; torch reports exhausted memory as a RuntimeError.
-_REPORTED = (ValueError, OSError, RuntimeError)
-
-_INPAINT_EXAMPLES = """examples:
+_EXAMPLES = """examples:
   python -m ngan inpaint face.jpg mask.png -o filled.png
-  python -m ngan inpaint faces/ masks/ -o filled/
-  python -m ngan inpaint old-print.jpg --find-damage -o restored.png
+  python -m ngan inpaint photos/ masks/ -o filled/
+  python -m ngan info
+each command tells more: python -m ngan inpaint --help
+"""
+_INPAINT = """Fill the damage of faces. Known pixels come back bit for bit, in the same format, with EXIF (turned
+upright, without its thumbnail), colour profile, resolution and text; a JPEG becomes a PNG, because JPEG cannot keep
+its pixels.
+
+An output that exists is left alone and counted as done: a run that was stopped goes on with the same command."""
+_INPAINT_EXAMPLES = """examples:
+  one face; white in the mask is filled:
+    python -m ngan inpaint face.jpg mask.png -o filled.png
+  without a mask, the model finds the damage:
+    python -m ngan inpaint old-print.jpg --find-damage -o mended.png
+  a folder, its masks by name (0007.jpg: masks/0007.png); --recursive takes its subfolders too:
+    python -m ngan inpaint photos/ masks/ -o filled/ --recursive
+  a pattern, in quotes, so that the shell leaves it alone:
+    python -m ngan inpaint 'photos/**/*.jpg' masks/ -o filled/ --report report.json
+  JPEG in, JPEG out, with its own quantisation tables; pixels outside the mask then change a little, by rounding:
+    python -m ngan inpaint photos/ masks/ -o filled/ --format same
+  a data set with a column of masks; outputs are named by row number:
+    python -m ngan inpaint --dataset org/faces --split test --image-column image --mask-column mask -o filled/
+  a data set or folder shared out among the processes of a launcher, each on a GPU of its own:
+    accelerate launch --multi_gpu --num_processes 8 -m ngan inpaint photos/ masks/ -o filled/
 """
 _EVALUATE_EXAMPLES = """example:
   python -m ngan evaluate --dataset celeba178 --split validation --masks center,box,freeform --json out.json
+"""
+_INFO_EXAMPLES = """examples:
+  python -m ngan info
+  python -m ngan info --model org/ngan-celeba --json info.json
+"""
+_EXPORT = """Write a model as ONNX, any number of pictures of any height and width, and compare it with the original.
+Inputs, float32: image (N, 3, H, W) in [-1, 1]; mask (N, 1, H, W), 1 = missing, 0 = known, 0.5 = to be found.
+Outputs: code_image, location (logits, positive = damaged), image_output, and composite, the filled picture."""
+_EXPORT_EXAMPLES = """examples:
+  python -m ngan export -o model.onnx
+  python -m ngan export --model org/ngan-celeba -o celeba.onnx --opset 20
+it needs more packages: pip install 'ngan[onnx]'
 """
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments") and not message.split()[2].startswith("-"):
+            message += "; a pattern such as 'photos/*.jpg' needs quotes"
         self.exit(2, f"ngan: error: {message} ({self.prog} --help tells more)\n")
 
 
@@ -61,35 +83,80 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except _REPORTED as error:
-        print(f"ngan: error: {_one_line(error)}", file=sys.stderr)
+    except (*REPORTED, ImportError) as error:
+        print(f"ngan: error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("ngan: interrupted", file=sys.stderr)
+        print("ngan: interrupted; the same command goes on", file=sys.stderr)
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m ngan", description="Face inpainting by a nested GAN.")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    layout = argparse.RawDescriptionHelpFormatter
-
-    inpaint = commands.add_parser(
-        "inpaint",
-        help="fill the damage of a face, or of a folder of faces",
-        description="Fill the damage of a face, or of a folder of faces. Known pixels come back untouched.",
-        epilog=_INPAINT_EXAMPLES,
-        formatter_class=layout,
+    parser = _Parser(
+        prog="python -m ngan",
+        description="Face inpainting by a nested GAN.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    inpaint.set_defaults(run=_inpaint)
-    inpaint.add_argument("face", metavar="FACE", type=Path, help="a picture, or a folder of pictures")
+    group = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable, **texts: str) -> argparse.ArgumentParser:
+        words = group.add_parser(name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts)
+        words.set_defaults(run=run)
+        return words
+
+    _add_inpaint_options(
+        command(
+            "inpaint",
+            commands.inpaint,
+            help="fill the damage of a face, of a folder of faces or of a data set",
+            description=_INPAINT,
+            epilog=_INPAINT_EXAMPLES,
+        )
+    )
+    _add_evaluate_options(
+        command(
+            "evaluate",
+            commands.evaluate,
+            help="measure a model on a set of faces",
+            description="Measure a model on a set of faces: PSNR, SSIM and L1 by kind of hole, beside OpenCV's\n"
+            "Telea, and how well it finds damage by itself, by kind of damage. Prints Markdown tables.",
+            epilog=_EVALUATE_EXAMPLES,
+        )
+    )
+    info = command(
+        "info",
+        commands.info,
+        help="tell a model's size, cost and figures",
+        description="Tell where a model is loaded from, its size, its cost for one picture and its card's figures.",
+        epilog=_INFO_EXAMPLES,
+    )
+    info.add_argument("--json", metavar="FILE", type=Path, help="write all of it to FILE")
+    export = command(
+        "export",
+        commands.export,
+        help="write a model as ONNX",
+        description=_EXPORT,
+        epilog=_EXPORT_EXAMPLES,
+    )
+    export.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="file to write, .onnx")
+    export.add_argument(
+        "--opset", metavar="N", type=int, default=OPSET, help="ONNX operator set, 18 to 23 (default: %(default)s)"
+    )
+    for words in (info, export):
+        _add_model_option(words)
+    return parser
+
+
+def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
+    inpaint.add_argument("face", metavar="FACE", nargs="?", help="a picture, a folder of pictures or a quoted pattern")
     inpaint.add_argument(
         "mask",
         metavar="MASK",
         type=Path,
         nargs="?",
-        help="white where FACE is to be filled, of FACE's size; for a folder, a folder of masks with the faces' names "
-        "(extensions may differ)",
+        help="white where FACE is to be filled, of FACE's size (turned upright); for a folder or pattern, a folder of "
+        "masks with the faces' names (extensions may differ)",
     )
     inpaint.add_argument("--find-damage", action="store_true", help="instead of MASK: let the model find the damage")
     inpaint.add_argument(
@@ -98,19 +165,32 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OUT",
         type=Path,
         required=True,
-        help=f"file to write ({', '.join(_FORMATS)}), or folder, where each face becomes a .png of its name",
+        help=f"file to write ({', '.join((*LOSSLESS, *JPEG))}; JPEG changes known pixels, by rounding), or folder, "
+        "where each face becomes a file of its name",
     )
-    _add_model_options(inpaint)
+    inpaint.add_argument("--recursive", action="store_true", help="of a folder: subfolders too, their names kept")
+    inpaint.add_argument("--overwrite", action="store_true", help="fill again what has an output already")
+    inpaint.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="lossless",
+        help="of the files in a folder: lossless (default: the face's own format, PNG for JPEG and others that lose), "
+        "same (JPEG for JPEG too: known pixels change, by rounding), or one for all",
+    )
+    inpaint.add_argument(
+        "--strip-metadata", action="store_true", help="write neither EXIF, XMP, resolution nor text; the profile stays"
+    )
+    inpaint.add_argument("--report", metavar="FILE", type=Path, help="write what was filled and what failed, as JSON")
+    rows = inpaint.add_argument_group("instead of FACE and MASK")
+    rows.add_argument("--dataset", metavar="D", help="a data set on the Hub, or a data set folder, such as parquet")
+    rows.add_argument("--split", help="split of the data set (default: train)")
+    rows.add_argument("--image-column", "--image_column", metavar="C", help="of the faces, where there are several")
+    rows.add_argument("--mask-column", "--mask_column", metavar="M", help="of the masks; without it, --find-damage")
+    _add_model_option(inpaint)
+    _add_device_option(inpaint)
 
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="measure a model on a set of faces",
-        description="Measure a model on a set of faces: PSNR, SSIM and L1 by kind of hole, beside OpenCV's Telea,\n"
-        "and how well it finds damage by itself, by kind of damage. Prints Markdown tables.",
-        epilog=_EVALUATE_EXAMPLES,
-        formatter_class=layout,
-    )
-    evaluate.set_defaults(run=_evaluate)
+
+def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--dataset",
         metavar="D",
@@ -138,91 +218,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--json", metavar="FILE", type=Path, help="write all figures to FILE")
     evaluate.add_argument("--grid", metavar="FILE", type=Path, help="write a picture of some examples to FILE")
-    _add_model_options(evaluate)
-    return parser
+    _add_model_option(evaluate)
+    _add_device_option(evaluate)
 
 
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
+def _add_model_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="M",
         help="folder or Hub id of a model (default: NGAN_MODEL if that is set, else the one that comes with ngan)",
     )
+
+
+def _add_device_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
-
-
-def _inpaint(options: argparse.Namespace) -> int:
-    if (options.mask is None) != options.find_damage:
-        raise ValueError("inpaint needs either MASK or --find-damage, and not both")
-    for path in (options.face, options.mask):
-        if path is not None and not path.exists():
-            raise FileNotFoundError(f"{path}: no such file or folder")
-    folder = options.face.is_dir()
-    if options.mask is not None and options.mask.is_dir() != folder:
-        raise ValueError(f"{options.face} and {options.mask}: give two files or two folders")
-    faces = _pictures(options.face) if folder else [options.face]
-    if not faces:
-        raise ValueError(f"{options.face} holds no picture")
-    _refuse_overwriting(options)
-    inpainter = _load(options)
-
-    failures: dict[Path, str] = {}
-    written: dict[Path, Path] = {}
-    for face in tqdm(faces, unit="face", disable=not folder):
-        target = options.out
-        if folder or options.out.is_dir():
-            target = options.out / f"{face.stem}.png"
-        try:
-            if target in written:
-                raise ValueError(f"would overwrite {target}, just made from {written[target].name}")
-            mask = _mask_of(face, options.mask) if folder and options.mask is not None else options.mask
-            _write_picture(target, inpainter(face, mask))
-        except _REPORTED as error:
-            failures[face] = _one_line(error)
-        else:
-            written[target] = face
-    for face, reason in failures.items():
-        print(f"ngan: error: {face}: {reason.removeprefix(f'{face}: ')}", file=sys.stderr)
-    if folder and failures:
-        print(f"ngan: {len(failures)} of {len(faces)} faces failed, {len(written)} filled", file=sys.stderr)
-    return 1 if failures else 0
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from ngan.data import load_faces  # `datasets` takes seconds to import and `inpaint` has no use for it
-    from ngan.evaluation import evaluate, example_grid, format_table
-
-    if options.grid is not None:
-        _format_of(options.grid)
-    for path in (options.json, options.grid):
-        if path is not None and path.is_dir():
-            raise ValueError(f"{path} is a folder; name a file")
-    model = _load(options).model
-    faces = load_faces(
-        options.dataset, options.split, image_size=model.image_size, limit=options.limit, in_memory=True
-    )
-    kinds = {"masks": options.masks, "damages": options.damages, "seed": options.seed}
-    figures = evaluate(model, faces, **kinds)
-    name = options.model or default_model()
-    name = EMBEDDED.name if name == str(EMBEDDED) else name  # its path says nothing on another machine
-    result = {"model": name, "dataset": options.dataset, "split": options.split, **figures}
-    size = f"{result['image_size']}x{result['image_size']}"
-    print(f"{name} on {result['n']} faces of {options.dataset}, {options.split}, {size}, seed {options.seed}\n")
-    print(format_table(result), end="")
-    if options.json is not None:
-        _write(options.json, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
-    if options.grid is not None:
-        _write_picture(options.grid, example_grid(model, faces, **kinds))
-    return 0
-
-
-def _load(options: argparse.Namespace) -> Inpainter:
-    try:
-        return Inpainter(options.model, options.device)
-    except OSError as error:
-        if options.model is None or options.model in str(error):
-            raise
-        raise OSError(f"{options.model}: {_one_line(error)}") from error  # the Hub's own errors may not name it
 
 
 def _kinds(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
@@ -236,67 +245,6 @@ def _kinds(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
         return kinds
 
     return parse
-
-
-def _pictures(folder: Path) -> list[Path]:
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.name[0] != "." and p.is_file())
-
-
-def _mask_of(face: Path, folder: Path) -> Path:
-    """Find the face's mask: the picture of the same name, or else the only one of the same stem."""
-    if (folder / face.name).is_file():
-        return folder / face.name
-    found = [path for path in _pictures(folder) if path.stem == face.stem]
-    if len(found) != 1:
-        several = f"several masks fit: {', '.join(path.name for path in found)}"
-        raise ValueError(several if found else f"no mask of this name in {folder}")
-    return found[0]
-
-
-def _refuse_overwriting(options: argparse.Namespace) -> None:
-    """Refuse an output that is an input, or that cannot be what the input asks for, before any work is done."""
-    face, mask, out = options.face, options.mask, options.out
-    if face.is_dir():
-        if out.exists() and not out.is_dir():
-            raise ValueError(f"{out} is a file; a folder of faces needs a folder to write to")
-        target = out
-    elif out.is_dir():
-        target = out / f"{face.stem}.png"
-    else:
-        _format_of(out)
-        target = out
-    for path in (face, mask):
-        if path is not None and target.exists() and target.samefile(path):
-            raise ValueError(f"{target} is an input; write somewhere else, so that nothing is lost")
-
-
-def _format_of(path: Path) -> tuple[str, dict[str, bool]]:
-    if path.suffix.lower() not in _FORMATS:
-        raise ValueError(f"{path}: cannot be written without loss; end its name in {', '.join(_FORMATS)}")
-    return _FORMATS[path.suffix.lower()]
-
-
-def _write_picture(path: Path, picture: Image.Image) -> None:
-    kind, arguments = _format_of(path)
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, icc_profile=picture.info.get("icc_profile"), **arguments)
-    _write(path, buffer.getvalue())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, by way of a hidden one beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 if __name__ == "__main__":

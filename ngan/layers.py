@@ -31,9 +31,16 @@ def coordinates(like: torch.Tensor) -> torch.Tensor:
     Training faces are aligned, so a position says which part of the face is expected there.
     """
     n, _, height, width = like.shape
-    x = torch.linspace(-1, 1, width, device=like.device, dtype=like.dtype).view(1, 1, 1, width)
-    y = torch.linspace(-1, 1, height, device=like.device, dtype=like.dtype).view(1, 1, height, 1)
+    x = _positions(width, like).view(1, 1, 1, width)
+    y = _positions(height, like).view(1, 1, height, 1)
     return torch.cat([x.expand(n, 1, height, width), y.expand(n, 1, height, width)], dim=1)
+
+
+def _positions(count: int, like: torch.Tensor) -> torch.Tensor:
+    """(count,), evenly from -1 to 1, of the device and type of `like`."""
+    if torch.compiler.is_exporting():  # linspace would fix the size of the pictures that an exported network takes
+        return torch.arange(count, device=like.device, dtype=like.dtype) * 2 / (count - 1) - 1
+    return torch.linspace(-1, 1, count, device=like.device, dtype=like.dtype)
 
 
 def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:

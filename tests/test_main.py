@@ -1,6 +1,5 @@
 """The command line: what it writes, what it refuses, what it says and with which status it ends."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,63 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from shell import SIDE, hole, only_error, save_finder, save_model, write_folders, write_pair
 
 from ngan.__main__ import main
-from ngan.model import NGAN
-
-SIDE = 40  # of the pictures, in pixels
 
 
 @pytest.fixture
 def model(tmp_path) -> str:
-    torch.manual_seed(0)
-    folder = tmp_path / "model"
-    NGAN(code_width=4, image_width=8, blocks=1, image_size=32).save_pretrained(folder)
-    return str(folder)
+    return save_model(tmp_path / "model")
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch) -> Path:
-    """An empty folder to work in, and no model named by the environment."""
+    """An empty folder to work in, and neither a model nor a launcher named by the environment."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.delenv("NGAN_MODEL", raising=False)
+    for name in ("NGAN_MODEL", "RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
     return folder
-
-
-def picture(seed: int, mode: str = "RGB") -> Image.Image:
-    coarse = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC).convert(mode)
-
-
-def hole(side: int = SIDE) -> np.ndarray:
-    mask = np.zeros((side, side), np.uint8)
-    mask[12:28, 10:30] = 255
-    return mask
-
-
-def write_pair(face: str = "face.png", mask: str = "mask.png", seed: int = 0) -> np.ndarray:
-    picture(seed).save(face)
-    Image.fromarray(hole()).save(mask)
-    return np.asarray(Image.open(face))
-
-
-def write_folders(names: list[str]) -> None:
-    os.mkdir("faces")
-    os.mkdir("masks")
-    for i, name in enumerate(names):
-        write_pair(f"faces/{name}", f"masks/{Path(name).stem}.png", seed=i)
-
-
-def only_error(capsys) -> str:
-    """Return the one line on stderr, an error without a traceback."""
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("ngan: error: ")
-    return lines[0]
 
 
 @pytest.mark.parametrize("out", ["out.png", "new/folder/out.webp", "out.TIFF", "out.bmp"])
@@ -94,73 +56,15 @@ def test_inpaint_writes_a_file_into_a_folder_that_exists(here, model):
 
 
 def test_inpaint_finds_damage_without_a_mask(here, tmp_path):
-    # a model whose location map, logits of +-5, is "damaged" where the picture is dark
-    finder = NGAN(code_width=1, image_width=8, blocks=0, patch=1, image_size=32)
-    with torch.no_grad():
-        for p in finder.code_generator.parameters():
-            p.zero_()
-        stem, last = finder.code_generator.stem, finder.code_generator.up2
-        stem.weight[0, :3, 2, 2] = -1  # channel 0: 3 for black, -0.6 (leaky) for white
-        last.weight[3, 2, 1, 1] = 5  # after the two channels from below comes the stem's
-        last.bias[3] = -5
-    finder.save_pretrained(tmp_path / "finder")
+    finder = save_finder(tmp_path / "finder")
     face = np.full((SIDE, SIDE, 3), 255, np.uint8)
     face[10:20, 10:20] = 0
     Image.fromarray(face).save("face.png")
-    words = ["inpaint", "face.png", "--find-damage", "-o", "out.png", "--model", str(tmp_path / "finder")]
+    words = ["inpaint", "face.png", "--find-damage", "-o", "out.png", "--model", finder]
     assert main(words) == 0
     changed = (np.asarray(Image.open("out.png")) != face).any(axis=2)
     assert changed[12:18, 12:18].all()
     assert not changed[25:].any() and not changed[:, 25:].any()
-
-
-def test_inpaint_fills_a_folder_by_name(here, model, capsys):
-    write_folders(["a.png", "b.jpg", "c.webp"])
-    Path("faces/notes.txt").write_text("no picture")
-    assert main(["inpaint", "faces", "masks", "-o", "out", "--model", model]) == 0
-    assert sorted(os.listdir("out")) == ["a.png", "b.png", "c.png"]
-    for name, source in (("a.png", "a.png"), ("b.png", "b.jpg")):
-        known = hole() == 0
-        filled, face = np.asarray(Image.open(f"out/{name}")), np.asarray(Image.open(f"faces/{source}"))
-        assert np.array_equal(filled[known], face[known])
-    shown = capsys.readouterr().err
-    assert "3/3" in shown and "ngan:" not in shown
-
-
-def test_inpaint_prefers_the_mask_of_the_same_full_name(here, model):
-    write_folders(["a.webp"])
-    write_pair("faces/a.webp", "masks/a.webp")
-    Image.fromarray(hole() * 0).save("masks/a.png")  # empty: would be refused
-    assert main(["inpaint", "faces", "masks", "-o", "out", "--model", model]) == 0
-
-
-def test_inpaint_goes_on_after_failures_and_sums_them_up(here, model, capsys):
-    write_folders(["a.png", "b.png", "c.png", "d.png", "e.png"])
-    Path("faces/b.png").write_bytes(Path("faces/b.png").read_bytes()[:60])
-    os.remove("masks/c.png")
-    Image.fromarray(hole(30)).save("masks/d.png")
-    picture(9).save("faces/e.webp")
-    Image.fromarray(hole()).save("masks/a.webp")
-    os.remove("masks/a.png")
-    os.mkdir("out")
-    Path("out/d.png").write_bytes(b"of another day")
-    assert main(["inpaint", "faces", "masks", "-o", "out", "--model", model]) == 1
-    assert sorted(os.listdir("out")) == ["a.png", "d.png", "e.png"]
-    assert Path("out/d.png").read_bytes() == b"of another day"
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ngan:")]
-    assert len(lines) == 5
-    assert "faces/b.png" in lines[0]
-    assert "faces/c.png: no mask of this name in masks" in lines[1]
-    assert "faces/d.png" in lines[2] and "30x30" in lines[2]
-    assert "faces/e.webp: would overwrite out/e.png, just made from e.png" in lines[3]
-    assert lines[4] == "ngan: 4 of 6 faces failed, 2 filled"
-
-
-def test_inpaint_names_masks_that_it_cannot_choose_between(here, model, capsys):
-    write_folders(["a.jpg"])
-    Image.fromarray(hole()).save("masks/a.bmp")
-    assert main(["inpaint", "faces", "masks", "-o", "out", "--model", model]) == 1
-    assert "several masks fit: a.bmp, a.png" in capsys.readouterr().err
 
 
 def test_inpaint_of_one_broken_picture_fails_with_status_1(here, model, capsys):
@@ -169,6 +73,17 @@ def test_inpaint_of_one_broken_picture_fails_with_status_1(here, model, capsys):
     assert main(["inpaint", "face.png", "mask.png", "-o", "out.png", "--model", model]) == 1
     assert "face.png" in only_error(capsys)
     assert not Path("out.png").exists()
+
+
+def test_an_output_that_exists_is_left_alone_unless_told_otherwise(here, model, capsys):
+    write_pair()
+    Path("out.png").write_bytes(b"of another day")
+    words = ["inpaint", "face.png", "mask.png", "-o", "out.png", "--model", model]
+    assert main(words) == 0
+    assert Path("out.png").read_bytes() == b"of another day"
+    assert "the output exists and was left alone; --overwrite fills it again" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+    assert Image.open("out.png").size == (SIDE, SIDE)
 
 
 def test_a_failed_write_leaves_the_old_file_whole(here, model, monkeypatch, capsys):
@@ -181,7 +96,8 @@ def test_a_failed_write_leaves_the_old_file_whole(here, model, monkeypatch, caps
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", no_space)
-    assert main(["inpaint", "face.png", "mask.png", "-o", "out.png", "--model", model]) == 1
+    words = ["inpaint", "face.png", "mask.png", "-o", "out.png", "--overwrite", "--model", model]
+    assert main(words) == 1
     assert "No space left" in only_error(capsys)
     assert Path("out.png").read_bytes() == b"old"
     assert sorted(os.listdir()) == ["face.png", "mask.png", "out.png"]
@@ -197,7 +113,25 @@ def test_a_failed_write_leaves_the_old_file_whole(here, model, monkeypatch, caps
         (["face.png", "masks", "-o", "o.png"], "give two files or two folders"),
         (["faces", "mask.png", "-o", "o"], "give two files or two folders"),
         (["empty", "masks", "-o", "o"], "empty holds no picture"),
-        (["face.png", "mask.png", "-o", "o.jpg"], "o.jpg: cannot be written without loss; end its name in .png"),
+        (
+            ["face.png", "mask.png", "-o", "o.heic"],
+            "o.heic: not a kind of picture that is written; end its name in .png",
+        ),
+        (["face.png", "mask.png", "-o", "o.png", "--format", "webp"], "o.png tells the format by its ending"),
+        (["face.png", "mask.png", "-o", "o.png", "--split", "train"], "--split belongs to --dataset"),
+        (["face.png", "mask.png", "-o", "o.png", "--report", "faces"], "faces is a folder; name a file"),
+        (["faces/*.png", "masks/a.png", "-o", "o"], "give two files or two folders"),
+        (["faces/*.jpg", "masks", "-o", "o"], "faces/*.jpg matches no picture"),
+        (["faces/*.png", "masks", "-o", "faces"], "faces is an input"),
+        (["faces/../*.png", "faces", "-o", "."], ". is an input"),
+        ([".", "masks", "-o", "../o", "--recursive"], "masks lies within ."),
+        (["faces", "masks", "-o", "faces/o", "--recursive"], "o lies within faces"),
+        (["-o", "o"], "either MASK or --find-damage"),
+        (["--find-damage", "-o", "o"], "needs FACE or --dataset"),
+        (["--dataset", "./nowhere", "--find-damage", "-o", "o"], "nowhere"),
+        (["--dataset", "faces", "-o", "o"], "either --mask-column or --find-damage"),
+        (["--dataset", "faces", "--find-damage", "-o", "o", "--split", "sky"], "no split 'sky'"),
+        (["--dataset", "faces", "--find-damage", "-o", "o", "--format", "same"], "--format same is for files"),
         (["face.png", "mask.png", "-o", "face.png"], "face.png is an input"),
         (["face.png", "mask.png", "-o", "."], "face.png is an input"),
         (["face.png", "mask.png", "-o", "faces/../mask.png"], "mask.png is an input"),
@@ -225,6 +159,9 @@ def test_inpaint_refuses_what_cannot_be_done(here, model, capsys, monkeypatch, w
     ("words", "message"),
     [
         ([], "COMMAND"),
+        (["inpaint", "a.png", "b.png", "c.png", "-o", "o"], "c.png; a pattern such as 'photos/*.jpg' needs quotes"),
+        (["inpaint", "a.png", "m.png", "-o", "o.png", "--format", "gif"], "choose from 'lossless', 'same'"),
+        (["export"], "-o/--out"),
         (["paint"], "invalid choice: 'paint'"),
         (["inpaint", "face.png", "mask.png"], "-o/--out"),
         (["evaluate"], "--dataset"),
@@ -242,7 +179,9 @@ def test_words_that_do_not_parse_are_one_line_and_status_2(here, capsys, words, 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--help"], ["inpaint", "evaluate"]),
+        (["--help"], ["inpaint", "evaluate", "info", "export", "python -m ngan inpaint face.jpg mask.png"]),
+        (["inpaint", "--help"], ["goes on with the same command", "by rounding", "accelerate launch --multi_gpu"]),
+        (["export", "--help"], ["0.5 = to be found", "pip install 'ngan[onnx]'"]),
         (["inpaint", "--help"], ["--find-damage", "python -m ngan inpaint face.jpg mask.png -o filled.png"]),
         (["evaluate", "--help"], ["--grid", "center, box, inner", "(default: validation)"]),
     ],
@@ -253,57 +192,6 @@ def test_help(capsys, words, told):
     assert stop.value.code == 0
     shown = capsys.readouterr().out
     assert all(text in shown for text in told)
-
-
-@pytest.fixture
-def dataset(here) -> str:
-    folder = here / "set" / "validation"
-    folder.mkdir(parents=True)
-    for i in range(4):
-        picture(i).save(folder / f"{i}.png")
-    return "set"
-
-
-def test_evaluate_prints_the_table_and_writes_figures_and_grid(here, dataset, model, capsys):
-    words = ["evaluate", "--dataset", dataset, "--masks", "center,box", "--damages", "solid", "--model", model]
-    words += ["--limit", "3", "--seed", "5", "--json", "out/figures.json", "--grid", "out/grid.png"]
-    assert main(words) == 0
-    shown = capsys.readouterr().out
-    figures = json.loads(Path("out/figures.json").read_text())
-    told = {"model": model, "dataset": "set", "split": "validation", "n": 3, "seed": 5, "image_size": 32}
-    assert {key: figures[key] for key in told} == told
-    assert figures["torch"] == torch.__version__
-    assert list(figures["masks"]) == ["center", "box"] and list(figures["damages"]) == ["solid"]
-    assert f"| OpenCV Telea | {figures['masks']['center']['telea']['psnr']:.2f} |" in shown
-    assert "3 faces of set, validation, 32x32, seed 5" in shown
-    assert Image.open("out/grid.png").size == (5 * 98 + 2, (18 + 4 * 98) + (18 + 98))
-    assert sorted(os.listdir("out")) == ["figures.json", "grid.png"]
-
-    assert main([*words, "--json", "out/again.json"]) == 0
-    assert Path("out/again.json").read_bytes() == Path("out/figures.json").read_bytes()
-
-
-def test_evaluate_can_leave_a_table_out(here, dataset, model, capsys):
-    assert main(["evaluate", "--dataset", dataset, "--masks", "none", "--damages", "noise", "--model", model]) == 0
-    shown = capsys.readouterr().out
-    assert "| noise |" in shown and "Telea" not in shown
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--dataset", "./nowhere"], "nowhere"),
-        (["--dataset", "set", "--split", "test"], "'test'"),
-        (["--dataset", "set", "--limit", "0"], "limit=0"),
-        (["--dataset", "set", "--masks", "none", "--damages", "none"], "nothing to measure"),
-        (["--dataset", "set", "--grid", "grid.jpg"], "grid.jpg: cannot be written without loss"),
-        (["--dataset", "set", "--json", "set"], "set is a folder; name a file"),
-    ],
-)
-def test_evaluate_refuses_what_cannot_be_done(here, dataset, model, capsys, words, message):
-    assert main(["evaluate", "--model", model, *words]) == 2
-    last = capsys.readouterr().err.splitlines()[-1]  # after the bar of the decoding
-    assert last.startswith("ngan: error: ") and message in last
 
 
 def test_the_module_runs_as_a_command(here, model):

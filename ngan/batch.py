@@ -1,0 +1,131 @@
+"""Many pictures at once: the share of this process, and the run over it.
+
+A picture whose output exists is left alone, so that a run that was stopped goes on where it was. Of several processes,
+as `accelerate launch` and `torchrun` start them, each takes every n-th picture; they need not speak to each other.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from ngan.saving import save_picture
+from ngan.tasks import Task
+
+# What a picture, a model or a device can be wrong with; torch reports exhausted memory as a RuntimeError.
+REPORTED = (ValueError, OSError, RuntimeError)
+_READERS, _WRITERS = 3, 2  # threads that decode and encode while the networks run
+_AHEAD = 4  # pictures that are read ahead at most, and as many that wait to be written: this bounds the memory
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which pictures are this process's: number `rank` of every `count`."""
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    def of_environment(cls) -> "Share":
+        """Read RANK and WORLD_SIZE, which launchers set.
+
+        Raises:
+            ValueError: only one of them is set, or they are no numbers that fit.
+        """
+        given = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+        if given == (None, None):
+            return cls()
+        if not all((text or "").isdecimal() for text in given) or not int(given[0]) < int(given[1]):
+            raise ValueError(f"RANK={given[0]}, WORLD_SIZE={given[1]}: must be whole numbers, RANK below WORLD_SIZE")
+        return cls(int(given[0]), int(given[1]))
+
+
+@dataclass
+class Outcome:
+    """What became of a run; paths and names are as they were given.
+
+    Attributes:
+        total: pictures of this process's share.
+        filled: how many were written.
+        present: how many were left alone because their output existed.
+        failed: reason by name.
+    """
+
+    total: int = 0
+    filled: int = 0
+    present: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def run_tasks(
+    tasks: Sequence[Task],
+    fill: Callable[[Image.Image, np.ndarray | None], Image.Image],
+    *,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Outcome:
+    """Fill pictures one by one; others are decoded and encoded meanwhile. A failure ends none but its own picture.
+
+    Args:
+        tasks: with different targets.
+        fill: makes a filled picture of an upright one and its mask, such as an `Inpainter`.
+        overwrite: fill what has an output too.
+        progress: show a bar.
+    """
+    outcome = Outcome(total=len(tasks))
+    with (
+        ThreadPoolExecutor(_READERS) as readers,
+        ThreadPoolExecutor(_WRITERS) as writers,
+        tqdm(total=len(tasks), unit="face", disable=not progress) as bar,
+    ):
+
+        def to_do() -> Iterator[Task]:
+            for task in tasks:
+                if not overwrite and task.target.exists():
+                    outcome.present += 1
+                    bar.update()
+                else:
+                    yield task
+
+        def settle(task: Task, written: Future) -> None:
+            try:
+                written.result()
+                outcome.filled += 1
+            except REPORTED as error:
+                outcome.failed[task.name] = one_line(error)
+            bar.update()
+
+        writing: deque[tuple[Task, Future]] = deque()
+        for task, reading in _ahead(readers, to_do()):
+            try:
+                picture, mask, origin = reading.result()
+                filled = fill(picture, mask)
+            except REPORTED as error:
+                outcome.failed[task.name] = one_line(error)
+                bar.update()
+                continue
+            writing.append((task, writers.submit(save_picture, task.target, filled, origin)))
+            if len(writing) > _AHEAD:
+                settle(*writing.popleft())
+        for waiting in writing:
+            settle(*waiting)
+    return outcome
+
+
+def one_line(error: Exception) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _ahead(pool: ThreadPoolExecutor, tasks: Iterator[Task]) -> Iterator[tuple[Task, Future]]:
+    reading: deque[tuple[Task, Future]] = deque()
+    for task in tasks:
+        reading.append((task, pool.submit(task.read)))
+        if len(reading) > _AHEAD:
+            yield reading.popleft()
+    yield from reading

@@ -1,0 +1,256 @@
+"""What the commands of `python -m ngan` do with their options; each returns the exit status."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import ModelCard, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from torch.utils.flop_counter import FlopCounterMode
+
+from ngan.batch import Outcome, Share, one_line, run_tasks
+from ngan.hub import EMBEDDED, default_model
+from ngan.inference import Inpainter
+from ngan.model import NGAN
+from ngan.onnx_model import check_onnx, export_onnx
+from ngan.saving import JPEG, check_writable, output_suffix, save_picture, write_bytes
+from ngan.tasks import Task, file_tasks, list_pictures, read_task, row_tasks
+
+
+def inpaint(options: argparse.Namespace) -> int:
+    """Fill a picture, or this process's share of many."""
+    share = Share.of_environment()
+    if options.report is not None and options.report.is_dir():
+        raise ValueError(f"{options.report} is a folder; name a file")
+    tasks, refused, single = _plan(options)
+    mine = tasks[share.rank :: share.count]
+    refused = dict(list(refused.items())[share.rank :: share.count])
+    device = options.device
+    if device is None and share.count > 1 and torch.cuda.is_available():
+        device = f"cuda:{os.environ.get('LOCAL_RANK', share.rank)}"
+    inpainter = _load(options.model, device)
+
+    start = time.perf_counter()
+    outcome = run_tasks(mine, inpainter, overwrite=options.overwrite, progress=not single and share.rank == 0)
+    outcome.total += len(refused)
+    outcome.failed = refused | outcome.failed
+    _tell(outcome, share, single)
+    if options.report is not None:
+        report = {
+            "model": _public(options.model),
+            "process": share.rank,
+            "processes": share.count,
+            "seconds": round(time.perf_counter() - start, 3),
+            **vars(outcome),
+        }
+        path = options.report
+        if share.count > 1:
+            path = path.with_stem(f"{path.stem}-{share.rank:02}-of-{share.count:02}")
+        _write_json(path, report)
+    return 1 if outcome.failed else 0
+
+
+def _plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool]:
+    """Tasks, reasons by name for what cannot become one, and whether it is about one picture only."""
+    mask_given = options.mask_column if options.dataset is not None else options.mask
+    words = "--mask-column" if options.dataset is not None else "MASK"
+    if (mask_given is None) != options.find_damage:
+        raise ValueError(f"inpaint needs either {words} or --find-damage, and not both")
+    if options.dataset is not None:
+        return _plan_rows(options), {}, False
+    if options.face is None:
+        raise ValueError("inpaint needs FACE or --dataset")
+    for name in ("split", "image_column", "mask_column"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} belongs to --dataset, which is not given")
+    if options.mask is not None and not options.mask.exists():
+        raise FileNotFoundError(f"{options.mask}: no such file or folder")
+    face, mask, out, metadata = Path(options.face), options.mask, options.out, not options.strip_metadata
+    if not face.is_dir() and (face.exists() or not set("*?[") & set(options.face)):
+        if not face.exists():
+            raise FileNotFoundError(f"{face}: no such file or folder")
+        return [_plan_file(options, face)], {}, True
+    if mask is not None and not mask.is_dir():
+        raise ValueError(f"{face} and {mask}: give two files or two folders")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; many faces need a folder to write to")
+    base, faces = list_pictures(options.face, options.recursive)
+    for folder in (base, mask):
+        if folder is not None and out.exists() and out.samefile(folder):
+            raise ValueError(f"{out} is an input; write somewhere else, so that nothing is lost")
+    for folder in (out, mask) if options.recursive else ():
+        if folder is not None and base.resolve() in folder.resolve().parents:
+            raise ValueError(f"{folder} lies within {base}: with --recursive its pictures would be filled too")
+    return *file_tasks(base, faces, mask, out, options.format, metadata), False
+
+
+def _plan_file(options: argparse.Namespace, face: Path) -> Task:
+    mask, target = options.mask, options.out
+    if mask is not None and mask.is_dir():
+        raise ValueError(f"{face} and {mask}: give two files or two folders")
+    if target.is_dir():
+        target = target / f"{face.stem}{output_suffix(face.suffix, options.format)}"
+    elif options.format not in ("lossless", "same"):
+        raise ValueError(f"--format {options.format}: {target} tells the format by its ending; leave --format out")
+    check_writable(target)
+    for path in (face, mask):
+        if path is not None and target.exists() and target.samefile(path):
+            raise ValueError(f"{target} is an input; write somewhere else, so that nothing is lost")
+    read = partial(read_task, partial(Path, face), lambda: mask, not options.strip_metadata)
+    return Task(str(face), target, read)
+
+
+def _plan_rows(options: argparse.Namespace) -> list[Task]:
+    from ngan.sources import raw_rows  # `datasets` takes seconds to import and files have no use for it
+
+    if options.face is not None:
+        raise ValueError(f"{options.face} and --dataset: give one of them")
+    if options.format == "same":
+        raise ValueError("--format same is for files; of a data set, name one of the formats")
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"{options.out} is a file; a data set needs a folder to write to")
+    source, split, masks = options.dataset, options.split or "train", None
+    rows, column = raw_rows(source, split, options.image_column, streaming=False)
+    if options.mask_column is not None:
+        masks, _ = raw_rows(source, split, options.mask_column, streaming=False)
+    suffix = output_suffix("", options.format)
+    return row_tasks(rows, column, masks, options.mask_column, options.out, suffix, not options.strip_metadata)
+
+
+def _tell(outcome: Outcome, share: Share, single: bool) -> None:
+    for name, reason in outcome.failed.items():
+        print(f"ngan: error: {name}: {reason.removeprefix(f'{name}: ')}", file=sys.stderr)
+    left = "left alone because their output exists; --overwrite fills them again"
+    if single:
+        if outcome.present:
+            print("ngan: the output exists and was left alone; --overwrite fills it again", file=sys.stderr)
+        return
+    who = f"process {share.rank + 1} of {share.count}: " if share.count > 1 else ""
+    parts = [f"{outcome.filled} of {outcome.total} faces filled"]
+    parts += [f"{outcome.present} {left}"] if outcome.present else []
+    parts += [f"{len(outcome.failed)} failed"] if outcome.failed else []
+    print(f"ngan: {who}{', '.join(parts)}", file=sys.stderr)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Measure a model on a set of faces."""
+    from ngan.data import load_faces  # see _plan_rows
+    from ngan.evaluation import evaluate as measure
+    from ngan.evaluation import example_grid, format_table
+
+    if options.grid is not None:
+        check_writable(options.grid)
+        if options.grid.suffix.lower() in JPEG:
+            raise ValueError(f"{options.grid}: JPEG would blur its pixels; end its name in .png")
+    for path in (options.json, options.grid):
+        if path is not None and path.is_dir():
+            raise ValueError(f"{path} is a folder; name a file")
+    model = _load(options.model, options.device).model
+    faces = load_faces(
+        options.dataset, options.split, image_size=model.image_size, limit=options.limit, in_memory=True
+    )
+    kinds = {"masks": options.masks, "damages": options.damages, "seed": options.seed}
+    figures = measure(model, faces, **kinds)
+    name = _public(options.model)
+    result = {"model": name, "dataset": options.dataset, "split": options.split, **figures}
+    size = f"{result['image_size']}x{result['image_size']}"
+    print(f"{name} on {result['n']} faces of {options.dataset}, {options.split}, {size}, seed {options.seed}\n")
+    print(format_table(result), end="")
+    if options.json is not None:
+        _write_json(options.json, result)
+    if options.grid is not None:
+        save_picture(options.grid, example_grid(model, faces, **kinds))
+    return 0
+
+
+def info(options: argparse.Namespace) -> int:
+    """Tell a model's size, cost and figures."""
+    if options.json is not None and options.json.is_dir():
+        raise ValueError(f"{options.json} is a folder; name a file")
+    source = options.model or default_model()
+    model = _load(options.model, "cpu").model
+    size = model.image_size
+    told: dict[str, Any] = {"model": _public(options.model), "loaded_from": source, "image_size": size}
+    for name, part in (
+        ("", model),
+        ("code_generator", model.code_generator),
+        ("image_generator", model.image_generator),
+    ):
+        told["_".join(filter(None, (name, "parameters")))] = sum(p.numel() for p in part.parameters())
+    told["megabytes"] = round(sum(p.numel() * p.element_size() for p in model.parameters()) / 1e6, 2)
+    told["gflops"] = {str(side): round(_gflops(model, side), 2) for side in (size, 2 * size)}
+    told["figures"] = _card_figures(source)
+
+    print(f"{told['model']}, loaded from {source}")
+    print(f"trained at {size}x{size} pixels; takes any height and width")
+    print(f"{told['parameters']:,} parameters ({told['megabytes']} MB as loaded): code generator ", end="")
+    print(f"{told['code_generator_parameters']:,}, image generator {told['image_generator_parameters']:,}")
+    for side, cost in told["gflops"].items():
+        print(f"{cost:.2f} GFLOPs for a picture of {side}x{side} (two a multiply-add)")
+    print("figures of its card:" if told["figures"] else "its card holds no figures")
+    for figure in told["figures"]:
+        print(f"  {figure['dataset']}: {figure['metric']} {figure['value']:g}")
+    if options.json is not None:
+        _write_json(options.json, told)
+    return 0
+
+
+def _gflops(model: NGAN, side: int) -> float:
+    """Cost of one picture, in 10^9 operations by torch's counter, a multiply-add counted as two."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(torch.zeros(1, 3, side, side), torch.zeros(1, 1, side, side))
+    return counter.get_total_flops() / 1e9
+
+
+def _card_figures(source: str) -> list[dict[str, Any]]:
+    path = Path(source) / "README.md"
+    if not Path(source).is_dir():
+        try:
+            path = Path(hf_hub_download(source, "README.md"))
+        except EntryNotFoundError:
+            return []
+    if not path.is_file():
+        return []
+    results = ModelCard(path.read_text(), ignore_metadata_errors=True).data.eval_results or []
+    return [
+        {"dataset": r.dataset_name, "split": r.dataset_split, "metric": r.metric_type, "value": r.metric_value}
+        for r in results
+    ]
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a model as ONNX and compare it with the original."""
+    if options.out.suffix.lower() != ".onnx" or options.out.is_dir():
+        raise ValueError(f"{options.out}: name a file that ends in .onnx")
+    model = _load(options.model, "cpu").model
+    content = export_onnx(model, options.opset)
+    difference = check_onnx(content, model)
+    write_bytes(options.out, content)
+    print(f"{options.out}: {len(content) / 1e6:.1f} MB, opset {options.opset}, ", end="")
+    print(f"differs from the original by at most {difference:.1e} of a range of 2")
+    return 0
+
+
+def _load(model: str | None, device: str | None) -> Inpainter:
+    try:
+        return Inpainter(model, device)
+    except OSError as error:
+        if model is None or model in str(error):
+            raise
+        raise OSError(f"{model}: {one_line(error)}") from error  # the Hub's own errors may not name it
+
+
+def _public(model: str | None) -> str:
+    """Name a model as others know it: the embedded one's path says nothing on another machine."""
+    name = model or default_model()
+    return EMBEDDED.name if name == str(EMBEDDED) else name
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())

@@ -1,0 +1,140 @@
+"""evaluate, info and export of the command line."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from shell import only_error, picture, save_model
+
+from ngan.__main__ import main
+from ngan.model import NGAN
+from ngan.onnx_model import OnnxNGAN
+
+
+@pytest.fixture
+def model(tmp_path) -> str:
+    return save_model(tmp_path / "model")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """An empty folder to work in, and no model named by the environment."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("NGAN_MODEL", raising=False)
+    return folder
+
+
+@pytest.fixture
+def dataset(here) -> str:
+    folder = here / "set" / "validation"
+    folder.mkdir(parents=True)
+    for i in range(4):
+        picture(i).save(folder / f"{i}.png")
+    return "set"
+
+
+def test_evaluate_prints_the_table_and_writes_figures_and_grid(here, dataset, model, capsys):
+    words = ["evaluate", "--dataset", dataset, "--masks", "center,box", "--damages", "solid", "--model", model]
+    words += ["--limit", "3", "--seed", "5", "--json", "out/figures.json", "--grid", "out/grid.png"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    figures = json.loads(Path("out/figures.json").read_text())
+    told = {"model": model, "dataset": "set", "split": "validation", "n": 3, "seed": 5, "image_size": 32}
+    assert {key: figures[key] for key in told} == told
+    assert figures["torch"] == torch.__version__
+    assert list(figures["masks"]) == ["center", "box"] and list(figures["damages"]) == ["solid"]
+    assert f"| OpenCV Telea | {figures['masks']['center']['telea']['psnr']:.2f} |" in shown
+    assert "3 faces of set, validation, 32x32, seed 5" in shown
+    assert Image.open("out/grid.png").size == (5 * 98 + 2, (18 + 4 * 98) + (18 + 98))
+    assert sorted(os.listdir("out")) == ["figures.json", "grid.png"]
+
+    assert main([*words, "--json", "out/again.json"]) == 0
+    assert Path("out/again.json").read_bytes() == Path("out/figures.json").read_bytes()
+
+
+def test_evaluate_can_leave_a_table_out(here, dataset, model, capsys):
+    assert main(["evaluate", "--dataset", dataset, "--masks", "none", "--damages", "noise", "--model", model]) == 0
+    shown = capsys.readouterr().out
+    assert "| noise |" in shown and "Telea" not in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dataset", "./nowhere"], "nowhere"),
+        (["--dataset", "set", "--split", "test"], "'test'"),
+        (["--dataset", "set", "--limit", "0"], "limit=0"),
+        (["--dataset", "set", "--masks", "none", "--damages", "none"], "nothing to measure"),
+        (["--dataset", "set", "--grid", "grid.jpg"], "grid.jpg: JPEG would blur its pixels"),
+        (["--dataset", "set", "--json", "set"], "set is a folder; name a file"),
+    ],
+)
+def test_evaluate_refuses_what_cannot_be_done(here, dataset, model, capsys, words, message):
+    assert main(["evaluate", "--model", model, *words]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]  # after the bar of the decoding
+    assert last.startswith("ngan: error: ") and message in last
+
+
+CARD = """---
+model-index:
+- name: x
+  results:
+  - task: {type: image-to-image}
+    dataset: {name: "faces, center holes", type: faces, split: validation}
+    metrics: [{type: psnr, value: 24.5}]
+---
+# x
+"""
+
+
+def test_info_tells_size_cost_and_the_cards_figures(here, model, capsys):
+    Path(model, "README.md").write_text(CARD)
+    assert main(["info", "--model", model, "--json", "out/info.json"]) == 0
+    shown = capsys.readouterr().out
+    told = json.loads(Path("out/info.json").read_text())
+    network = NGAN.from_pretrained(model)
+    assert told["parameters"] == sum(p.numel() for p in network.parameters())
+    assert told["parameters"] == told["code_generator_parameters"] + told["image_generator_parameters"]
+    assert told["image_size"] == 32 and told["loaded_from"] == model
+    # twice the side: four times the convolutions; no attention in this model
+    assert told["gflops"]["64"] == pytest.approx(4 * told["gflops"]["32"], abs=0.02)
+    figure = {"dataset": "faces, center holes", "split": "validation", "metric": "psnr", "value": 24.5}
+    assert told["figures"] == [figure]
+    assert f"{told['parameters']:,} parameters" in shown
+    assert "faces, center holes: psnr 24.5" in shown
+
+
+def test_info_of_a_model_without_a_card_says_so(here, model, capsys):
+    os.remove(Path(model, "README.md"))
+    assert main(["info", "--model", model]) == 0
+    assert "its card holds no figures" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["info", "--model", "./nowhere"], "nowhere"),
+        (["info", "--json", "."], ". is a folder; name a file"),
+        (["export", "-o", "model.pt"], "model.pt: name a file that ends in .onnx"),
+        (["export", "-o", "model.onnx", "--opset", "9"], "opset=9: must be from 18 to 23"),
+        (["export", "-o", "model.onnx", "--model", "./nowhere"], "nowhere"),
+    ],
+)
+def test_info_and_export_refuse_what_cannot_be_done(here, model, capsys, monkeypatch, words, message):
+    monkeypatch.setenv("NGAN_MODEL", model)
+    assert main(words) == 2
+    assert message in only_error(capsys)
+    assert os.listdir() == []
+
+
+def test_export_writes_a_checked_file(here, model, capsys):
+    assert main(["export", "--model", model, "-o", "new/model.onnx"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("new/model.onnx: ") and "opset 18, differs from the original by at most" in shown
+    assert os.listdir("new") == ["model.onnx"]
+    assert OnnxNGAN("new").image_size == 32
