@@ -32,6 +32,8 @@ class CodeGenerator(nn.Module):
 
     # Paper: works on pixels as far as is known; here: on patches of `patch` x `patch` pixels, because the code is a
     # blurry image anyway, and the same arithmetic then sees a face twice as large.
+    # Paper: how the location is read is not known; here: three more convolutions read it, from the last features and
+    # from the input itself, because one linear layer misses what is thinner than a patch, such as scratches and text.
 
     Args:
         width: channels at the patch grid; twice as many at half of it, four times at a quarter.
@@ -48,9 +50,11 @@ class CodeGenerator(nn.Module):
         self.down2 = nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1)
         self.dilated = nn.ModuleList(DilatedResidual(4 * width, rate) for rate in dilations)
         self.up1 = nn.Conv2d(4 * width, 2 * width, 3, padding=1)
-        self.up2 = nn.Conv2d(3 * width, (3 + 1) * patch**2, 3, padding=1)
+        self.up2 = nn.Conv2d(3 * width, 3 * patch**2, 3, padding=1)
+        self.location = LocationHead(3 * width + (3 + 1 + 2) * patch**2, width, patch)
         initialise(self)
         start_without_grid(self.up2, patch, scale=0.1)  # near the corrupted input
+        start_without_grid(self.location.read, patch, scale=0.1)
 
     def forward(self, image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode a corrupted image.
@@ -72,10 +76,31 @@ class CodeGenerator(nn.Module):
         for block in self.dilated:
             z = block(z)
         z = activate(self.up1(upsample(z + x2))) + x1  # (N, 2w, H/2p, W/2p)
-        z = self.up2(torch.cat([upsample(z), x0], dim=1))  # (N, 4pp, H/p, W/p)
-        z = F.pixel_shuffle(z, self.patch)  # (N, 4, H, W)
-        code = padded[:, :3] + z[:, :3]
-        return code[..., :height, :width], z[:, 3:, :height, :width]
+        z = torch.cat([upsample(z), x0], dim=1)  # (N, 3w, H/p, W/p)
+        code = padded[:, :3] + F.pixel_shuffle(self.up2(z), self.patch)  # (N, 3, H, W)
+        location = self.location(torch.cat([z, x], dim=1))  # (N, 1, H, W)
+        return code[..., :height, :width], location[..., :height, :width]
+
+
+class LocationHead(nn.Module):
+    """Reads the location map from features of the patch grid, (N, C, H/p, W/p) -> logits (N, 1, H, W).
+
+    Args:
+        channels: C, of the features and the input's patches together.
+        width: channels in between.
+        patch: side of a patch, in pixels.
+    """
+
+    def __init__(self, channels: int, width: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.conv1 = nn.Conv2d(channels, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.read = nn.Conv2d(width, patch**2, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = activate(self.conv2(activate(self.conv1(x))))  # (N, w, H/p, W/p)
+        return F.pixel_shuffle(self.read(x), self.patch)  # (N, 1, H, W)
 
 
 class ImageGenerator(nn.Module):
