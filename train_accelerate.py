@@ -43,6 +43,7 @@ from ngan.training import (
     Batch,
     Networks,
     Optimizers,
+    blend_with_start,
     compile_networks,
     learning_rate_factor,
     make_networks,
@@ -300,6 +301,7 @@ def finish(run: Run) -> None:
     accelerator = run.accelerator
     if accelerator.is_main_process:
         with run.average.applied(run.generators):
+            blend_with_start(run.generators, run.config)
             result, grid = None, None
             if run.validation is not None:
                 figures = evaluate(run.generators, run.validation, seed=run.config.seed, device=accelerator.device)

@@ -63,6 +63,8 @@ class TrainConfig:
     local_size: int = 0  # side of the local discriminator's window, in pixels; 0 = half the image
     init_from: str = ""  # NGAN folder or Hub id to start from; its networks must be those above
     init_discriminators_from: str = ""  # the same for the critics; "" = those in init_from, "none" = new ones
+    # share of init_from's image generator in the exported one, the rest from the run's average (WiSE-FT), in [0, 1]
+    init_share: float = 0.0
     # damage
     masks: str = "mixed"  # kind of hole, as in ngan.masks
     find_share: float = 0.33  # share of the batches whose mask is hidden from the networks, in [0, 1]
@@ -132,6 +134,9 @@ class TrainConfig:
             f"a multiple of 4 x patch = {4 * self.patch}, from 16",
         )
         self._check("local_size", self.local_size <= self.image_size, f"at most image_size = {self.image_size}")
+        self._check("init_share", 0 <= self.init_share <= 1, "in [0, 1]")
+        if self.init_share:
+            self._check("init_share", self.init_from != "", "0 without init_from")
         self._check("find_share", 0 <= self.find_share <= 1, "in [0, 1]")
         choices = {
             "recipe": tuple(RECIPES),

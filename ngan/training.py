@@ -114,6 +114,19 @@ def _start_from(module: NGAN | NGANDiscriminators, source: str, field: str, subf
         raise ValueError(f"{field}={source!r}: its networks differ from the configuration's: {error}") from error
 
 
+@torch.no_grad()
+def blend_with_start(generators: NGAN, config: TrainConfig) -> None:
+    """Move the image generator `config.init_share` of the way back to what it started from (Wortsman et al. 2022).
+
+    An adversarial phase sharpens at the cost of PSNR and SSIM; between the weights before and after it lie some that
+    keep most of both. The code generator stays: the location map it learned has no such cost.
+    """
+    if config.init_share:
+        start = NGAN.from_pretrained(config.init_from).image_generator.state_dict()
+        for name, tensor in generators.image_generator.state_dict().items():
+            tensor.lerp_(start[name].to(tensor), config.init_share)
+
+
 def compile_networks(networks: Networks) -> Networks:
     """Return both modules as `torch.compile` runs them, each kind of call for its one shape; the weights are shared.
 

@@ -32,6 +32,8 @@ def test_a_written_configuration_reads_as_itself(tmp_path):
         ("max_train_steps", -1, "at least 1"),
         ("lambda_coding", -0.5, "at least 0"),
         ("find_share", 1.5, r"in \[0, 1\]"),
+        ("init_share", 1.5, r"in \[0, 1\]"),
+        ("init_share", 0.5, "0 without init_from"),
         ("learning_rate", 0.0, "between 0 and 1"),
         ("beta1", 1.0, r"in \[0, 1\)"),
         ("image_size", 100, "a multiple of 4 x patch = 8"),

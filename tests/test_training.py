@@ -17,6 +17,7 @@ from ngan.training import (
     Batch,
     Networks,
     Optimizers,
+    blend_with_start,
     compile_networks,
     learning_rate_factor,
     make_batch,
@@ -264,3 +265,16 @@ def test_an_update_on_the_gpu_is_that_of_the_cpu(networks, whole_batch):
     there = train_step(other, optimizers, whole_batch.to(torch.device("cuda")), CONFIG, 0, backward)
     for name, value in here.items():
         assert there[name].item() == pytest.approx(value.item(), rel=1e-2, abs=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_export_goes_back_towards_the_start_by_the_share_asked_for(tmp_path, share):
+    torch.manual_seed(1)
+    start, _ = make_networks(CONFIG)
+    start.save_pretrained(tmp_path)
+    trained, _ = make_networks(dataclasses.replace(CONFIG, seed=9))
+    before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    blend_with_start(trained, dataclasses.replace(CONFIG, init_from=str(tmp_path), init_share=share))
+    for name, tensor in trained.state_dict().items():
+        back = share if name.startswith("image_generator") else 0.0
+        assert torch.allclose(tensor, (1 - back) * before[name] + back * start.state_dict()[name], atol=1e-6)
