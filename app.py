@@ -18,7 +18,7 @@ import gradio as gr
 from ngan.hub import default_model
 from ngan.inference import Inpainter, Result
 from page import views
-from page.canvas import PAINT
+from page.canvas import PAINT, PAINT_SIDE
 from page.handlers import Handlers
 from page.photos import MAX_MEGAPIXELS, MAX_UPLOAD
 
@@ -90,6 +90,7 @@ with gr.Blocks(title="Face inpainting by a nested GAN", delete_cache=(600, KEPT_
                 sources=("upload", "clipboard", "webcam"),
                 transforms=(),
                 layers=False,
+                canvas_size=(PAINT_SIDE, PAINT_SIDE),
                 brush=gr.Brush(
                     default_size=18,
                     colors=[BRUSH],

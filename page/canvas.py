@@ -186,13 +186,13 @@ def random_hole(size: tuple[int, int], faces: Sequence[Face], generator: torch.G
 
 
 def _value(canvas: Image.Image, painted: np.ndarray | None) -> dict:
-    if painted is None or not painted.any():
-        return {"background": canvas, "layers": [], "composite": canvas}
-    layer = np.zeros((*painted.shape, 4), np.uint8)
-    layer[painted] = PAINT
-    layer = Image.fromarray(layer)
-    composite = Image.alpha_composite(canvas.convert("RGBA"), layer)
-    return {"background": canvas, "layers": [layer], "composite": composite}
+    # Given a composite, the editor would take it for the background, paint and all
+    value = {"background": canvas, "layers": [], "composite": None}
+    if painted is not None and painted.any():
+        layer = np.zeros((*painted.shape, 4), np.uint8)
+        layer[painted] = PAINT
+        value["layers"] = [Image.fromarray(layer)]
+    return value
 
 
 def _without_specks(painted: np.ndarray) -> np.ndarray:

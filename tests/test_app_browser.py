@@ -97,8 +97,12 @@ def status(page, text: str) -> str:
 def fill(page, url: str) -> tuple[np.ndarray, np.ndarray]:
     """Press Fill; before and after, as the server sends them to the slider."""
     page.evaluate("document.querySelectorAll('#status p').forEach(words => words.remove())")
+    shown = page.locator("#slider img").evaluate_all("images => images.map(image => image.src)")
     page.locator("#fill").click()
     status(page, "Filled in")
+    page.wait_for_function(
+        "shown => (i => i.length == 2 && i[1].src != shown[1])(document.querySelectorAll('#slider img'))", arg=shown
+    )
     return result(page, url)
 
 
