@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import datasets
@@ -27,8 +28,13 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def main(capsys):
-    """`train_accelerate.main` with tiny networks: (faces, output, *arguments) -> what a process would have given."""
+def main(capsys) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
+    """`train_accelerate.main` with tiny networks: (faces, output, *arguments) -> what a process would have given.
+
+    On one thread, as `launching.train`: another number of threads adds in another order, and rounds otherwise.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
 
     def run(faces: Path, output: Path, *arguments: str) -> subprocess.CompletedProcess:
         capsys.readouterr()
@@ -36,7 +42,8 @@ def main(capsys):
         status = train_accelerate.main(words)
         return subprocess.CompletedProcess(words, status, *capsys.readouterr())
 
-    return run
+    yield run
+    torch.set_num_threads(threads)
 
 
 def assert_one_line(done: subprocess.CompletedProcess, *complaints: str) -> None:
