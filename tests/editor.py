@@ -12,6 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from ngan.model import NGAN
+
 ROOT = Path(__file__).parent.parent
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 CHROMIUM_ARGS = [
@@ -26,13 +31,29 @@ CHROMIUM_ARGS = [
 ]
 
 
+def page_model(folder: Path) -> Path:
+    """Save a tiny model that sees damage here and there; returns its folder."""
+    torch.manual_seed(0)
+    net = NGAN(code_width=8, image_width=8, blocks=1, attention_every=0, image_size=32)
+    with torch.no_grad():
+        net.code_generator.up2.weight.mul_(10)
+    net.save_pretrained(folder)
+    return folder
+
+
+def noise_picture(height: int, width: int, channels: int = 3) -> np.ndarray:
+    """(H, W, channels), uint8, the same noise every time."""
+    return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
 @contextmanager
-def running_page(model: Path, folder: Path) -> Iterator[str]:
+def running_page(model: Path, folder: Path, **environment: str) -> Iterator[str]:
     """Run `app.py` on a free port.
 
     Args:
         model: folder of the model it loads.
         folder: where its log and its cache of pictures go.
+        **environment: variables to set for it besides.
 
     Yields:
         Its address, ending in a slash.
@@ -51,7 +72,7 @@ def running_page(model: Path, folder: Path) -> Iterator[str]:
     with log.open("w") as out:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "app.py")],
-            env={**os.environ, **settings},
+            env={**os.environ, **settings, **environment},
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -81,7 +102,7 @@ class Editor:
 
     Args:
         page: a Playwright page on which `app.py` is open.
-        size: (width, height) of the picture that is going to be on the canvas.
+        size: (width, height) of the canvas that is going to be there, in pixels.
     """
 
     def __init__(self, page, size: tuple[int, int]) -> None:
@@ -101,8 +122,13 @@ class Editor:
         self.root.get_by_label("Brush Size", exact=True).wait_for(timeout=60_000)
         self.page.wait_for_timeout(1000)  # the picture is zoomed to fit; nothing tells when that is over
 
+    def choose(self, tool: str) -> None:
+        """Take a tool: "Brush" or "Erase"."""
+        self.root.get_by_label(tool, exact=True).click()
+
     def stroke(self, points: list[tuple[float, float]]) -> None:
         """Paint a line through `points`."""
+        self.canvas.scroll_into_view_if_needed()
         mouse = self.page.mouse
         mouse.move(*self._on_screen(points[0]))
         mouse.down()

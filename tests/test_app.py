@@ -1,6 +1,10 @@
 """Tests of the page without a browser: its handlers called by hand, and the page as a program over HTTP."""
 
 import importlib.util
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -9,24 +13,21 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
-import torch
-from editor import ROOT, running_page
+from editor import ROOT, noise_picture, page_model, running_page
+from gradio.route_utils import delete_files_created_by_app
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
+from PIL import ExifTags, Image, JpegImagePlugin
 
-from ngan.model import NGAN
+from page import photos, views
+from page.canvas import Photo
+
+NAMES = ("slider", "inside", "download", "lossless", "note", "picker", "photo", "examples", "status")
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    net = NGAN(code_width=8, image_width=8, blocks=1, attention_every=0, image_size=32)
-    with torch.no_grad():
-        net.code_generator.up2.weight.mul_(10)  # sees damage here and there, not everywhere
-    net.save_pretrained(folder)
-    return folder
+    return page_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,13 @@ def url(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the page shows as a notice."""
+    notices: list[str] = []
+    monkeypatch.setattr(gr, "Warning", notices.append)
+    monkeypatch.setattr(gr, "Info", notices.append)
+    return notices
 
 
 def layer(height: int, width: int, rows: slice = slice(0, 0), columns: slice = slice(0, 0)) -> Image.Image:
@@ -60,25 +66,43 @@ def value(background: Image.Image | None, *layers: Image.Image) -> dict:
     return {"background": background, "layers": list(layers), "composite": None}
 
 
-def check_filled(pictures: tuple, original: np.ndarray, mask: np.ndarray) -> None:
-    before, after = (np.asarray(picture)[..., :3] for picture in pictures)
-    assert np.array_equal(before, original) and np.array_equal(after[~mask], original[~mask])
-    assert (after[mask] != original[mask]).any(axis=-1).mean() > 0.9
-
-
 def painted(height: int, width: int) -> tuple[Image.Image, np.ndarray]:
     mask = np.zeros((height, width), bool)
     mask[20:40, 10:30] = True
     return layer(height, width, slice(20, 40), slice(10, 30)), mask
 
 
+def fill(app: ModuleType, editor: dict | None, photo: Photo | None = None, picker: dict | None = None) -> dict:
+    return dict(zip(NAMES, app.handlers.fill_painted(editor, photo, picker), strict=True))
+
+
+def check_filled(pictures: tuple, original: np.ndarray, mask: np.ndarray) -> None:
+    before, after = (np.asarray(picture) for picture in pictures)
+    assert np.array_equal(before, original) and np.array_equal(after[~mask], original[~mask])
+    assert (after[mask] != original[mask]).any(axis=-1).mean() > 0.9
+
+
+def open_and_paint(app: ModuleType, path: Path, rows: slice, columns: slice) -> tuple[dict, Photo, np.ndarray]:
+    """Open a photo and paint a part of it, given in shares of the canvas."""
+    canvas, photo, _, _ = app.handlers.open_photo(str(path))
+    width, height = canvas["background"].size
+    part = (
+        slice(round(side * part.start), round(side * part.stop)) for side, part in ((height, rows), (width, columns))
+    )
+    paint = layer(height, width, *part)
+    mask = np.asarray(paint)[..., 3] > 0
+    return value(canvas["background"].convert("RGBA"), paint), photo, mask
+
+
 def test_what_is_painted_is_filled_and_nothing_else(app: ModuleType):
-    image, (paint, mask) = noise(60, 50), painted(60, 50)
-    pictures, inside, file = app.fill_painted(value(Image.fromarray(image).convert("RGBA"), paint))
-    check_filled(pictures, image, mask)
-    assert [caption for _, caption in inside] == ["1 Given", "2 Code", "3 Damage", "4 Final"]
-    assert all(stage.size == (50, 60) for stage, _ in inside)
-    assert np.array_equal(np.asarray(Image.open(file)), np.asarray(pictures[1]))
+    image, (paint, mask) = noise_picture(60, 50), painted(60, 50)
+    got = fill(app, value(Image.fromarray(image).convert("RGBA"), paint))
+    check_filled(got["slider"]["value"], image, mask)
+    assert got["inside"].count("<figure>") == 4 and got["inside"].count("alt=") == 4
+    file = Image.open(got["download"]["value"])
+    assert np.array_equal(np.asarray(file), np.asarray(got["slider"]["value"][1]))
+    assert got["download"]["label"] == "Download PNG" and not got["lossless"]["visible"]
+    assert re.search(r"Filled in \d+\.\d s.*50 x 60 pixels", got["status"])
 
 
 @pytest.mark.parametrize(
@@ -95,123 +119,330 @@ def test_what_is_painted_is_filled_and_nothing_else(app: ModuleType):
 )
 def test_what_cannot_be_filled_is_said_in_plain_words(app: ModuleType, editor: dict | None, message: str):
     with pytest.raises(gr.Error, match=message) as error:
-        app.fill_painted(editor)
+        fill(app, editor)
     assert not error.value.print_exception
 
 
 def test_specks_that_the_eraser_leaves_are_no_paint(app: ModuleType):
     rest = layer(60, 50, slice(10, 40, 2), slice(20, 21))
     with pytest.raises(gr.Error, match="Nothing is painted"):
-        app.fill_painted(value(Image.fromarray(noise(60, 50)), rest))
+        fill(app, value(Image.fromarray(noise_picture(60, 50)), rest))
 
 
 def test_strokes_on_several_layers_of_other_sizes_are_joined(app: ModuleType):
-    image, (paint, mask) = noise(60, 50), painted(60, 50)
+    image, (paint, mask) = noise_picture(60, 50), painted(60, 50)
     half = layer(30, 25, slice(25, 30), slice(20, 25))
     mask[50:60, 40:50] = True
-    pictures, _, _ = app.fill_painted(value(Image.fromarray(image), paint, half))
-    check_filled(pictures, image, mask)
+    check_filled(fill(app, value(Image.fromarray(image), paint, half))["slider"]["value"], image, mask)
 
 
 def test_transparency_is_kept(app: ModuleType):
-    image, (paint, mask) = noise(60, 50, 4), painted(60, 50)
-    (_, after), _, _ = app.fill_painted(value(Image.fromarray(image), paint))
+    image, (paint, mask) = noise_picture(60, 50, 4), painted(60, 50)
+    _, after = fill(app, value(Image.fromarray(image), paint))["slider"]["value"]
     assert after.mode == "RGBA" and np.array_equal(np.asarray(after)[~mask], image[~mask])
 
 
 def test_a_turned_picture_is_turned_upright(app: ModuleType):
-    picture = Image.fromarray(noise(50, 60))
+    picture = Image.fromarray(noise_picture(50, 60))
     picture.getexif()[274] = 6
     paint, mask = painted(60, 50)
-    pictures, _, _ = app.fill_painted(value(picture, paint))
-    check_filled(pictures, np.rot90(noise(50, 60), -1), mask)
+    got = fill(app, value(picture, paint))
+    check_filled(got["slider"]["value"], np.rot90(noise_picture(50, 60), -1), mask)
 
 
 def test_a_large_photo_is_painted_small_and_filled_large(app: ModuleType, tmp_path: Path):
-    image = noise(1000, 2000)
+    image = noise_picture(1000, 2000)
     Image.fromarray(image).save(tmp_path / "photo.png")
-    canvas, photo = app.open_photo(str(tmp_path / "photo.png"))
-    assert canvas["background"].size == (768, 384) and canvas["layers"] == []
-    paint = layer(384, 768, slice(96, 192), slice(192, 384))
-    canvas = value(canvas["background"].convert("RGBA"), paint)
-    (before, after), _, file = app.fill_painted(canvas, photo)
+    canvas, photo, _ = open_and_paint(app, tmp_path / "photo.png", slice(0.25, 0.5), slice(0.25, 0.5))
+    assert canvas["background"].size == (768, 384)
+    got = fill(app, canvas, photo)
+    before, after = got["slider"]["value"]
     assert before.size == after.size == (1600, 800)
-    result, mask = np.asarray(Image.open(file)), np.zeros((1000, 2000), bool)
+    result, mask = np.asarray(Image.open(got["download"]["value"])), np.zeros((1000, 2000), bool)
     mask[250:500, 500:1000] = True
     assert np.array_equal(result[~mask], image[~mask]) and (result[mask] != image[mask]).any(axis=-1).mean() > 0.9
 
-    other, (paint, mask) = noise(60, 50), painted(60, 50)  # another picture came onto the canvas since
-    pictures, _, _ = app.fill_painted(value(Image.fromarray(other), paint), photo)
-    check_filled(pictures, other, mask)
+    other, (paint, mask) = noise_picture(60, 50), painted(60, 50)  # another picture came onto the canvas since
+    check_filled(fill(app, value(Image.fromarray(other), paint), photo)["slider"]["value"], other, mask)
 
     (tmp_path / "photo.png").unlink()
     with pytest.raises(gr.Error, match="was deleted"):
-        app.fill_painted(canvas, photo)
+        fill(app, canvas, photo)
 
 
-def test_a_file_that_is_no_picture_is_told_apart(app: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "BMP"])
+def test_lossless_photos_come_back_in_their_format_bit_for_bit(app: ModuleType, tmp_path: Path, kind: str):
+    image = noise_picture(96, 128)
+    path = tmp_path / f"photo.{kind.lower()}"
+    Image.fromarray(image).save(path, **({"lossless": True} if kind == "WEBP" else {}))
+    canvas, photo, mask = open_and_paint(app, path, slice(0.25, 0.5), slice(0.25, 0.5))
+    got = fill(app, canvas, photo)
+    file = Image.open(got["download"]["value"])
+    mask = np.asarray(Image.fromarray(mask).resize((128, 96), Image.Resampling.NEAREST))
+    assert file.format == kind and Path(got["download"]["value"]).name.startswith("photo-filled.")
+    assert np.array_equal(np.asarray(file)[~mask], image[~mask])
+    assert f"{kind}: every pixel that you did not paint is bit for bit" in got["note"]
+
+
+def test_a_jpeg_keeps_its_tables_and_data_and_stands_upright(app: ModuleType, tmp_path: Path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Make] = "Camera"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2020:01:02 03:04:05"
+    picture = Image.fromarray(noise_picture(96, 128))
+    profile = b"not a real profile, carried as it is"
+    picture.save(tmp_path / "IMG 1.jpg", quality=71, subsampling=1, exif=exif, icc_profile=profile)
+    canvas, photo, _ = open_and_paint(app, tmp_path / "IMG 1.jpg", slice(0.25, 0.5), slice(0.25, 0.5))
+    got = fill(app, canvas, photo)
+    given, jpeg, png = (Image.open(p) for p in (photo.path, got["download"]["value"], got["lossless"]["value"]))
+    assert (jpeg.format, png.format) == ("JPEG", "PNG") and jpeg.size == png.size == (96, 128)
+    assert jpeg.quantization == given.quantization
+    assert JpegImagePlugin.get_sampling(jpeg) == JpegImagePlugin.get_sampling(given) == 1
+    for file in (jpeg, png):
+        kept = file.getexif()
+        assert ExifTags.Base.Orientation not in kept and kept[ExifTags.Base.Make] == "Camera"
+        assert kept.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] == "2020:01:02 03:04:05"
+        assert file.info["icc_profile"] == profile
+    upright = np.rot90(np.asarray(given), -1)
+    known = np.ones((128, 96), bool)
+    known[30:66, 22:50] = False
+    assert np.array_equal(np.asarray(png)[known], upright[known])
+    assert "tables" in got["note"] and got["lossless"]["visible"]
+
+
+def test_the_small_preview_in_exif_is_not_handed_on(tmp_path: Path):
+    preview = b"\xff\xd8 the face that was painted over \xff\xd9"
+    first = b"\x00\x01" + b"\x01\x0f\x00\x02\x00\x00\x00\x04Cam\x00" + b"\x00\x00\x00\x1a"
+    second = b"\x00\x02" + b"\x02\x01\x00\x04\x00\x00\x00\x01\x00\x00\x00\x38"
+    second += b"\x02\x02\x00\x04\x00\x00\x00\x01" + len(preview).to_bytes(4, "big") + bytes(4)
+    data = b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08" + first + second + preview
+    Image.fromarray(noise_picture(32, 32)).save(tmp_path / "photo.jpg", exif=data)
+    assert preview in (tmp_path / "photo.jpg").read_bytes()
+    saved = photos.save_result(photos.open_photo(tmp_path / "photo.jpg"), tmp_path / "photo.jpg", tmp_path)
+    for file in (saved.file, saved.lossless):
+        assert Image.open(file).getexif()[ExifTags.Base.Make] == "Cam"
+        assert b"painted over" not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("text.png", "not a picture that can be read"),
+        ("broken.png", "broken picture"),
+        ("moving.gif", "animated"),
+        ("large.png", "9000 x 6000 pixels, 54 megapixels. At most 50 megapixels"),
+        ("bomb.png", "At most 50 megapixels"),
+        ("small.png", "at least 16"),
+        ("photo.heic", "HEIC photo cannot be read here|broken picture"),
+        (None, "Choose a file first"),
+    ],
+)
+def test_files_that_cannot_be_opened_are_named_so(
+    app: ModuleType, tmp_path: Path, said: list[str], name: str | None, message: str
+):
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "green")]
+    path = None if name is None else tmp_path / name
+    if name == "text.png":
+        path.write_text("no picture")
+    elif name == "broken.png":
+        Image.fromarray(noise_picture(80, 80)).save(path)
+        path.write_bytes(path.read_bytes()[:3000])
+    elif name == "moving.gif":
+        frames[0].save(path, save_all=True, append_images=frames[1:])
+    elif name in ("large.png", "bomb.png"):
+        Image.new("1", (9000, 6000) if name == "large.png" else (20000, 20000)).save(path)
+    elif name == "small.png":
+        frames[0].resize((9, 9)).save(path)
+    elif name:
+        path.write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00heicmif1" + bytes(200))
+    canvas, photo, picker, words = app.handlers.open_photo(path and str(path))
+    assert len(said) == 1 and re.search(message, said[0]) and str(tmp_path) not in said[0]
+    assert canvas == photo == picker == gr.skip() and views.message(said[0], kind="wrong") == words
+    if path:
+        with pytest.raises(gr.Error, match=message):
+            app.handlers.inpaint(str(path))
+
+
+def test_a_mask_file_is_painted_and_used_to_the_pixel(app: ModuleType, tmp_path: Path, said: list[str]):
+    image, hole = noise_picture(900, 1100), np.zeros((900, 1100), bool)
+    hole[301:403, 207:509] = True
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    Image.fromarray(hole).save(tmp_path / "mask.png")
+    canvas, photo, _, _ = app.handlers.open_photo(str(tmp_path / "photo.png"))
+    canvas, photo, _ = app.handlers.open_mask(str(tmp_path / "mask.png"), canvas, photo)
+    result = np.asarray(Image.open(fill(app, canvas, photo)["download"]["value"]))
+    assert np.array_equal(result[~hole], image[~hole]) and (result[hole] != image[hole]).any(axis=-1).mean() > 0.9
+
+    more = Image.new("RGBA", canvas["background"].size)  # painted over: the file no longer says it all
+    more.paste((255, 0, 0, 153), (0, 0, 100, 100))
+    got = fill(app, value(canvas["background"], *canvas["layers"], more), photo)
+    result = np.asarray(Image.open(got["download"]["value"]))
+    assert (result[:140, :140] != image[:140, :140]).any(axis=-1).mean() > 0.9
+
+    Image.new("L", (1100, 901), 255).save(tmp_path / "other.png")
     (tmp_path / "text.png").write_text("no picture")
-    said = []
-    monkeypatch.setattr(gr, "Warning", said.append)
-    canvas, photo = app.open_photo(str(tmp_path / "text.png"))
-    assert said and "not a picture" in said[0] and str(tmp_path) not in said[0]
-    assert canvas == photo == gr.skip()
+    Image.new("L", (1100, 900), 0).save(tmp_path / "black.png")
+    for name, message in (
+        ("other.png", "1100x901.*1100x900"),
+        ("text.png", "mask file is not"),
+        ("black.png", "marks no"),
+    ):
+        answer = app.handlers.open_mask(str(tmp_path / name), canvas, photo)
+        assert re.search(message, said[-1]) and str(tmp_path) not in said[-1] and answer[0] == gr.skip()
 
 
-def test_damage_is_found_without_paint(app: ModuleType):
-    image = noise(60, 50)
-    (before, after), inside, _ = app.fill_found(value(Image.fromarray(image)))
-    given = np.asarray(inside[0][0])
-    found = (given == 128).all(axis=-1) & (image != 128).any(axis=-1)
-    assert found.any() and np.array_equal(np.asarray(after)[~found], image[~found])
-    assert np.array_equal(np.asarray(before), image)
+def test_found_damage_is_painted_to_be_changed(app: ModuleType, said: list[str]):
+    image = Image.fromarray(noise_picture(60, 50))
+    given, _ = painted(60, 50)
+    editor, words = app.handlers.mark_damage(value(image, given), None, None)
+    found = np.asarray(editor["layers"][0])[..., 3] > 0
+    direct = np.asarray(app.inpainter.fill(image).mask) > 0
+    assert direct.any() and "Painted what looks damaged" in words
+    assert np.array_equal(found, direct | (np.asarray(given)[..., 3] > 0))
+    got = fill(app, editor)
+    after = np.asarray(got["slider"]["value"][1])
+    assert np.array_equal(after[~found], np.asarray(image)[~found])
+    app.handlers.mark_damage(None, None, None)
+    assert said == ["Open a picture first."]
+
+
+def test_a_random_hole_is_drawn_on_the_faces_that_are_known(app: ModuleType, tmp_path: Path):
+    Image.fromarray(noise_picture(200, 400)).save(tmp_path / "photo.png")
+    canvas, photo, _, _ = app.handlers.open_photo(str(tmp_path / "photo.png"))
+    picker = {"faces": [{"x": 300.0, "y": 100.0, "side": 80.0, "angle": 0.0}]}
+    holes = []
+    for _ in range(4):
+        editor, _ = app.handlers.random_hole(canvas, photo, picker)
+        hole = np.asarray(editor["layers"][0])[..., 3] > 0
+        rows, columns = np.nonzero(hole)
+        assert columns.min() >= 260 * 768 / 400 - 2 and columns.max() <= 340 * 768 / 400 + 2
+        assert rows.min() >= 60 * 768 / 400 - 2 and rows.max() <= 140 * 768 / 400 + 2
+        holes.append(hole.tobytes())
+    assert len(set(holes)) > 1
+
+
+def test_squares_that_a_person_chose_are_used(app: ModuleType, tmp_path: Path):
+    Image.linear_gradient("L").resize((500, 200)).convert("RGB").save(tmp_path / "photo.png")
+    canvas, photo, _ = open_and_paint(app, tmp_path / "photo.png", slice(0.2, 0.8), slice(0.5, 0.7))
+    got = fill(app, canvas, photo)
+    assert "No face was found" in got["status"] and got["picker"]["faces"] == []
+    square = {"x": 300.0, "y": 100.0, "side": 150.0, "angle": 10.0, "by": "moved"}
+    far = {**square, "x": 60.0, "by": "added"}
+    got = fill(app, canvas, photo, {"faces": [square, far], "edited": True})
+    assert "1 face" in got["status"] and got["picker"]["edited"]
+    assert [face["filled"] for face in got["picker"]["faces"]] == [True, False]
+    assert {key: got["picker"]["faces"][0][key] for key in ("x", "y", "side", "angle")} == {
+        key: square[key] for key in ("x", "y", "side", "angle")
+    }
+    added = fill(app, canvas, photo, {"faces": [{**square, "by": "added"}], "edited": True})
+    assert "No face was found in the rectangle" in added["status"] and "1 face" in added["status"]
+
+
+@pytest.mark.parametrize(
+    "faces",
+    ["no list", [1], [{}], [{"x": "a", "y": 1, "side": 1, "angle": 0}], [{"x": 1, "y": 1, "side": -5, "angle": 0}],
+     [{"x": float("nan"), "y": 1, "side": 9, "angle": 0}], [{"x": 1e9, "y": 1, "side": 9, "angle": 0}],
+     [{"x": 5, "y": 5, "side": 50, "angle": 0}] * 65, 3],
+)  # fmt: skip
+def test_squares_that_the_page_does_not_make_are_refused(app: ModuleType, tmp_path: Path, faces: object):
+    Image.fromarray(noise_picture(60, 80)).save(tmp_path / "photo.png")
+    canvas, photo, _ = open_and_paint(app, tmp_path / "photo.png", slice(0.2, 0.8), slice(0.5, 0.7))
+    with pytest.raises(gr.Error, match="face"):
+        fill(app, canvas, photo, {"faces": faces, "edited": True})
+
+
+def test_every_example_is_filled_by_one_click(app: ModuleType):
+    for number, (_, name, mask) in enumerate(app.EXAMPLES):
+        editor, *rest = app.handlers.try_example(number)
+        got = dict(zip(NAMES, rest, strict=True))
+        with Image.open(ROOT / "examples" / name) as picture:
+            assert Image.open(got["lossless"]["value"] or got["download"]["value"]).size == picture.size
+        assert editor["layers"] and "Filled in" in got["status"]
+        if mask:
+            Image.open(ROOT / "examples" / mask).verify()
+
+
+def test_the_card_is_shown_without_its_front_matter():
+    card = "---\nlicense: other\n---\n\n# Name\n\n![faces](samples.png)\n\n## Limits\n\nMany.\n"
+    assert views.about(card) == "## Limits\n\nMany."
+
+
+def test_nothing_is_kept_after_its_time(app: ModuleType):
+    """Runs what `delete_cache` runs on a schedule, on the files of a result."""
+    image, (paint, _) = noise_picture(60, 50), painted(60, 50)
+    got = fill(app, value(Image.fromarray(image), paint))
+    file = app.download.postprocess(got["download"]["value"])
+    app.download.move_resource_to_block_cache(file.path)
+    slider = app.slider.postprocess(got["slider"]["value"])
+    kept = [Path(file.path), *(Path(picture.path) for picture in slider.root)]
+    for path in kept[1:]:
+        app.slider.move_resource_to_block_cache(str(path))
+    assert all(path.is_file() for path in kept)
+    delete_files_created_by_app(app.demo, 3600)
+    assert all(path.is_file() for path in kept)
+    delete_files_created_by_app(app.demo, 0)
+    assert not any(path.is_file() for path in kept)
+    assert app.demo.delete_cache[0] + app.demo.delete_cache[1] <= 3600
+    assert not any(getattr(block, "flagging_mode", None) for block in app.demo.blocks.values())
 
 
 @pytest.mark.slow
 def test_programs_fill_pictures_over_http(url: str, tmp_path: Path):
-    image, (paint, mask) = noise(60, 50), painted(60, 50)
+    image, (_, mask) = noise_picture(60, 50), painted(60, 50)
     Image.fromarray(image).save(tmp_path / "face.png")
     Image.fromarray(mask).save(tmp_path / "mask.png")
     Image.new("L", (50, 61), 0).save(tmp_path / "other.png")
-    paint.save(tmp_path / "layer.png")
     (tmp_path / "text.png").write_text("no picture")
-    face, marked = handle_file(str(tmp_path / "face.png")), handle_file(str(tmp_path / "mask.png"))
+    face, marked, other, text = (handle_file(str(tmp_path / f"{n}.png")) for n in ("face", "mask", "other", "text"))
     client = Client(url, verbose=False, download_files=str(tmp_path / "got"))
-    drawn = {"background": face, "layers": [handle_file(str(tmp_path / "layer.png"))], "composite": None}
-    for arguments, name in (((drawn,), "/inpaint"), ((face, marked), "/inpaint_mask")):
-        (before, after), inside, file = client.predict(*arguments, api_name=name)
-        check_filled((Image.open(before), Image.open(after)), image, mask)
-        check_filled((Image.open(before), Image.open(file)), image, mask)
-        assert len(inside) == 4
-    (before, _), _, _ = client.predict(face, api_name="/inpaint_mask")
-    assert np.array_equal(np.asarray(Image.open(before)), image)
+    check_filled((image, Image.open(client.predict(face, marked, api_name="/inpaint"))), image, mask)
+    found = Image.open(client.predict(face, api_name="/find_damage"))
+    assert found.size == (50, 60) and found.mode == "L" and set(np.unique(found)) == {0, 255}
+    filled = np.asarray(Image.open(client.predict(face, api_name="/inpaint")))
+    known = np.asarray(found) == 0
+    assert np.array_equal(filled[known], image[known])
     for arguments, message in (
-        ((face, handle_file(str(tmp_path / "other.png"))), "50x61 pixels, but the picture .upright. has 50x60"),
-        ((handle_file(str(tmp_path / "text.png")), marked), "cannot be read"),
-        ((face, handle_file(str(tmp_path / "text.png"))), "mask file is not a picture"),
+        ((face, other), "50x61 pixels, but the picture .upright. has 50x60"),
+        ((text, marked), "not a picture that can be read"),
+        ((face, text), "mask file is not a picture"),
         ((None, None), "Choose a picture"),
     ):
         with pytest.raises(AppError, match=message):
-            client.predict(*arguments, api_name="/inpaint_mask")
-    with pytest.raises(AppError, match="Nothing is painted"):
-        client.predict({**drawn, "layers": []}, api_name="/inpaint")
+            client.predict(*arguments, api_name="/inpaint")
 
 
 @pytest.mark.slow
-def test_the_server_gives_nothing_else_away(url: str, tmp_path: Path):
-    secret = tmp_path / "secret.png"
-    Image.fromarray(noise(40, 40)).save(secret)
+def test_the_readme_calls_the_api_as_printed(url: str, tmp_path: Path):
+    api = (ROOT / "README.md").read_text().split("## From another program")[1].split("\n## ")[0]
+    python, shell = (re.search(rf"```{kind}\n(.*?)```", api, re.S).group(1) for kind in ("python", "bash"))
+    image, (_, mask) = noise_picture(60, 50), painted(60, 50)
+    for folder, runner, script in (("a", [sys.executable, "-c"], python), ("b", ["bash", "-euc"], shell)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(image).save(tmp_path / folder / "face.png")
+        Image.fromarray(mask).save(tmp_path / folder / "mask.png")
+        script = script.replace("http://127.0.0.1:7860", url.rstrip("/"))
+        subprocess.run([*runner, script], cwd=tmp_path / folder, check=True, timeout=120)
+        check_filled((image, Image.open(tmp_path / folder / "filled.png")), image, mask)
+        assert Image.open(tmp_path / folder / "damage.png").size == (50, 60)
+
+
+@pytest.mark.slow
+def test_the_page_names_its_limits_and_endpoints(url: str):
     with httpx.Client(base_url=url, timeout=60) as http:
-        assert sorted(http.get("gradio_api/info").json()["named_endpoints"]) == [
-            "/inpaint",
-            "/inpaint_found",
-            "/inpaint_mask",
-        ]
-        for path in (secret, ROOT / "app.py"):
-            assert http.get(f"gradio_api/file={path}").status_code == 403
+        assert sorted(http.get("gradio_api/info").json()["named_endpoints"]) == ["/find_damage", "/inpaint"]
         assert http.get("monitoring").status_code == 403
         assert http.get("gradio_api/runs").status_code == 404
-        file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
-        event = http.post("gradio_api/call/inpaint_mask", json={"data": [file, None]}).json()["event_id"]
-        answer = http.get(f"gradio_api/call/inpaint_mask/{event}").text
-        assert "event: error" in answer and str(tmp_path) not in answer
+        assert http.get("gradio_api/mcp/").status_code == 404
+
+
+@pytest.mark.slow
+def test_the_mcp_switch_never_starts_without_mcp(model: Path, tmp_path: Path):
+    """With the extra the page serves tools, without it it ends and names what is missing."""
+    if importlib.util.find_spec("mcp") is None:
+        with pytest.raises(AssertionError, match=r'NGAN_MCP=1 needs .*pip install "gradio\[mcp\]"'):
+            with running_page(model, tmp_path, NGAN_MCP="1"):
+                time.sleep(0)
+        return
+    with running_page(model, tmp_path, NGAN_MCP="1") as address:
+        schema = httpx.get(f"{address}gradio_api/mcp/schema", timeout=60).json()
+        assert sorted(tool["name"] for tool in schema) == ["find_damage", "inpaint"]

@@ -1,0 +1,149 @@
+// The face picker: squares over a small copy of the photo, to drag, resize, add and remove by mouse, finger or keys.
+// `element`, `props`, `trigger` and `watch` come from gr.HTML. Coordinates are pixels of the photo.
+const SVG = 'http://www.w3.org/2000/svg';
+let value = null;
+let drag = null;
+
+const make = (name, attributes, parent) => {
+  const node = document.createElementNS(SVG, name);
+  Object.entries(attributes).forEach(([key, v]) => node.setAttribute(key, v));
+  return parent.appendChild(node);
+};
+
+const hand_in = () => {
+  value.edited = true;
+  props.value = JSON.parse(JSON.stringify(value));
+  draw();
+};
+
+const place = (group, face) => {
+  const unit = Math.max(value.width, value.height) / 100;
+  const half = face.side / 2;
+  group.setAttribute('transform', `translate(${face.x} ${face.y}) rotate(${face.angle})`);
+  const [frame, handle] = group.children;
+  Object.entries({ x: -half, y: -half, width: face.side, height: face.side, 'stroke-width': 0.7 * unit }).forEach(
+    ([key, v]) => frame.setAttribute(key, v)
+  );
+  Object.entries({ cx: half, cy: half, r: 2.6 * unit }).forEach(([key, v]) => handle.setAttribute(key, v));
+};
+
+const draw = () => {
+  const stage = element.querySelector('.stage');
+  const buttons = element.querySelectorAll('button');
+  stage.replaceChildren();
+  buttons.forEach((button) => (button.disabled = !value));
+  element.querySelector('.empty').hidden = Boolean(value);
+  if (!value) return;
+  const svg = make('svg', { viewBox: `0 0 ${value.width} ${value.height}`, role: 'group' }, stage);
+  svg.setAttribute('aria-label', 'The photo, with a square around every face');
+  svg.style.aspectRatio = `${value.width} / ${value.height}`;
+  make('image', { href: value.image, width: value.width, height: value.height }, svg);
+  value.faces.forEach((face, index) => {
+    const kind = `face ${face.filled ? 'filled' : ''} ${face.by}`;
+    const group = make('g', { class: kind, tabindex: 0, role: 'img', 'data-index': index }, svg);
+    group.setAttribute(
+      'aria-label',
+      `Face ${index + 1} of ${value.faces.length}. Arrow keys move it, plus and minus resize it, Delete removes it.`
+    );
+    make('rect', { class: 'frame' }, group);
+    make('circle', { class: 'handle' }, group);
+    place(group, face);
+  });
+};
+
+const inside = (event) => {
+  const svg = element.querySelector('svg');
+  const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+  return { x: point.x, y: point.y };
+};
+
+const bounded = (face) => {
+  face.x = Math.min(Math.max(face.x, 0), value.width);
+  face.y = Math.min(Math.max(face.y, 0), value.height);
+  const longest = Math.max(value.width, value.height);
+  face.side = Math.min(Math.max(face.side, Math.max(24, longest / 60)), 2 * longest);
+  if (face.by === 'found') face.by = 'moved';
+};
+
+element.addEventListener('pointerdown', (event) => {
+  const group = event.target.closest('g.face');
+  if (!group) return;
+  const start = inside(event);
+  const face = value.faces[Number(group.dataset.index)];
+  drag = { face, group, start, from: { ...face }, resize: event.target.classList.contains('handle') };
+  group.parentNode.setPointerCapture(event.pointerId);
+  group.focus();
+  event.preventDefault();
+});
+element.addEventListener('pointermove', (event) => {
+  if (!drag) return;
+  const now = inside(event);
+  if (drag.resize) {
+    const before = Math.hypot(drag.start.x - drag.from.x, drag.start.y - drag.from.y);
+    const after = Math.hypot(now.x - drag.from.x, now.y - drag.from.y);
+    drag.face.side = (drag.from.side * after) / Math.max(before, 1);
+  } else {
+    drag.face.x = drag.from.x + now.x - drag.start.x;
+    drag.face.y = drag.from.y + now.y - drag.start.y;
+  }
+  bounded(drag.face);
+  place(drag.group, drag.face);
+});
+const drop = () => {
+  if (!drag) return;
+  const index = drag.group.dataset.index;
+  drag = null;
+  hand_in();
+  element.querySelector(`g.face[data-index="${index}"]`).focus();
+};
+element.addEventListener('pointerup', drop);
+element.addEventListener('pointercancel', drop);
+
+element.addEventListener('keydown', (event) => {
+  const group = event.target.closest('g.face');
+  if (!group) return;
+  const index = Number(group.dataset.index);
+  const face = value.faces[index];
+  const step = Math.max(value.width, value.height) / 100;
+  const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+  if (moves[event.key]) {
+    face.x += moves[event.key][0];
+    face.y += moves[event.key][1];
+  } else if (event.key === '+' || event.key === '=') face.side *= 1.05;
+  else if (event.key === '-') face.side /= 1.05;
+  else if (event.key === 'Delete' || event.key === 'Backspace') value.faces.splice(index, 1);
+  else return;
+  event.preventDefault();
+  if (value.faces[index] === face) bounded(face);
+  hand_in();
+  const next = element.querySelector(`g.face[data-index="${index}"]`) || element.querySelector('g.face, button');
+  next.focus();
+});
+
+let chosen = -1;
+element.addEventListener('focusin', (event) => {
+  const group = event.target.closest('g.face');
+  if (group) chosen = Number(group.dataset.index);
+});
+element.addEventListener('click', (event) => {
+  if (!value) return;
+  if (event.target.closest('.add')) {
+    const side = Math.min(value.width, value.height) / 2;
+    value.faces.push({ x: value.width / 2, y: value.height / 2, side, angle: 0, by: 'added', filled: false });
+    chosen = value.faces.length - 1;
+  } else if (event.target.closest('.remove')) {
+    if (!value.faces.length) return;
+    value.faces.splice(chosen >= 0 && chosen < value.faces.length ? chosen : value.faces.length - 1, 1);
+    chosen = -1;
+  } else return;
+  hand_in();
+  if (chosen >= 0) element.querySelector(`g.face[data-index="${chosen}"]`).focus();
+});
+
+const take = () => {
+  if (value && JSON.stringify(props.value) === JSON.stringify(value)) return; // drawn anew, it would lose the focus
+  value = props.value ? JSON.parse(JSON.stringify(props.value)) : null;
+  if (!drag) draw();
+};
+watch('value', take);
+take();

@@ -1,0 +1,233 @@
+"""What the buttons of the page do, and what programs may call. Every error is a sentence for the person at the page.
+
+Where the editor is an output, an error is shown by `gr.Warning`: after a `gr.Error` the editor waits for ever.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import torch
+from PIL import Image
+
+from ngan.faces import Face, find_faces
+from ngan.inference import Result
+from ngan.pictures import PictureError, on_white
+from page import canvas, photos, views
+from page.canvas import EXPIRED, Photo
+from page.photos import Unusable
+
+SHOW_SIDE = 1600  # longest side of what the slider shows, in pixels; the download always has the picture's own size
+
+Fill = Callable[[Image.Image, Image.Image | None, Sequence | None], Result]
+
+
+class Handlers:
+    """The page's actions.
+
+    Args:
+        fill: `Inpainter.fill`, or what runs it elsewhere.
+        folder: where results are written; the page deletes what lies there after an hour.
+        examples: pairs of a picture and a mask file that may be None.
+    """
+
+    def __init__(self, fill: Fill, folder: Path, examples: Sequence[tuple[Path, Path | None]]) -> None:
+        self.fill = fill
+        self.folder = folder
+        self.examples = examples
+
+    def open_photo(self, path: str | None) -> tuple:
+        """Put a photo on the canvas; returns editor, photo, face picker and words."""
+        try:
+            if path is None:
+                raise Unusable("Choose a file first.")
+            picture = _open(path)
+        except Unusable as error:
+            gr.Warning(str(error))
+            return gr.skip(), gr.skip(), gr.skip(), views.message(str(error), kind="wrong")
+        return *canvas.show(picture, path), None, views.message("Looking for faces…")
+
+    def find_faces(self, photo: Photo | None) -> tuple:
+        """Look for faces in the opened photo; returns face picker and words."""
+        if photo is None or photo.path is None:
+            return gr.skip(), gr.skip()
+        try:
+            picture = _open(photo.path)
+        except Unusable:  # it was said when the photo was opened
+            return gr.skip(), gr.skip()
+        faces = find_faces(np.asarray(on_white(picture)))
+        shown = views.squares(views.small(on_white(picture), canvas.PAINT_SIDE), picture.size, faces)
+        return shown, views.found_words(len(faces))
+
+    def open_mask(self, path: str | None, value: dict | None, photo: Photo | None) -> tuple:
+        """Paint what a mask file marks; returns editor, photo and words."""
+        try:
+            drawing = canvas.read(value, photo)
+            if path is None:
+                raise Unusable("Choose a mask file first.")
+            painted, photo = canvas.with_mask(drawing, path)
+        except Unusable as error:
+            gr.Warning(str(error))
+            return gr.skip(), gr.skip(), views.message(str(error), kind="wrong")
+        return painted, photo, views.message("The mask is painted. Change it if you like, then press Fill.")
+
+    def mark_damage(self, value: dict | None, photo: Photo | None, picker: dict | None) -> tuple:
+        """Paint what looks damaged, beside what is painted already; returns editor and words."""
+        try:
+            drawing = canvas.read(value, photo)
+            result = self.fill(drawing.picture, None, _faces(picker, drawing, photo))
+        except (Unusable, PictureError) as error:
+            gr.Warning(_words(error))
+            return gr.skip(), views.message(_words(error), kind="wrong")
+        found = canvas.shrink_mask(result.mask, drawing.canvas.size)
+        if not found.any():
+            text = "No damage was found. Paint over the part to fill: thin scratches and writing are often missed."
+            gr.Info(text)
+            return gr.skip(), views.message(text)
+        text = (
+            f"Painted what looks damaged, {views.share(found.mean())} of the picture. Rub out or add, then press Fill."
+        )
+        return canvas.paint(drawing.canvas, found | drawing.painted), views.message(text)
+
+    def random_hole(self, value: dict | None, photo: Photo | None, picker: dict | None) -> tuple:
+        """Paint a random hole in place of what is painted; returns editor and words."""
+        try:
+            drawing = canvas.read(value, photo)
+            faces = views.known_faces(picker) if photo and photo.canvas == drawing.photo.canvas else []
+        except Unusable as error:
+            gr.Warning(str(error))
+            return gr.skip(), views.message(str(error), kind="wrong")
+        scale = drawing.canvas.width / drawing.picture.width
+        faces = [Face(face.x * scale, face.y * scale, max(1.0, face.side * scale)) for face in faces]
+        generator = torch.Generator()
+        generator.seed()
+        hole = canvas.random_hole(drawing.canvas.size, faces, generator)
+        return canvas.paint(drawing.canvas, hole), views.message("A random hole. Press Fill to see it filled.")
+
+    def fill_painted(self, value: dict | None, photo: Photo | None, picker: dict | None) -> tuple:
+        """Fill what is painted; returns what to show of it, in the order of the page's results."""
+        try:
+            drawing = canvas.read(value, photo)
+            mask = drawing.mask()
+            if mask is None:
+                raise Unusable("Nothing is painted yet: paint over the part to fill, or let the damage be found.")
+            return self._filled(
+                drawing, mask, _faces(picker, drawing, photo), picker if photo == drawing.photo else None
+            )
+        except (Unusable, PictureError) as error:
+            raise gr.Error(_words(error), print_exception=False) from error
+
+    def try_example(self, number: int) -> tuple:
+        """Open an example and fill it; returns editor and what `fill_painted` does."""
+        picture_file, mask_file = self.examples[number]
+        picture = _open(picture_file)
+        value, photo = canvas.show(picture, str(picture_file))
+        drawing = canvas.read(value, photo)
+        if mask_file is None:
+            mask = self.fill(picture, None, None).mask
+            drawing.painted = canvas.shrink_mask(mask, drawing.canvas.size)
+            value = canvas.paint(drawing.canvas, drawing.painted)
+        else:
+            value, _ = canvas.with_mask(drawing, str(mask_file))
+            mask = drawing.mask()
+        if mask.getbbox() is None:
+            raise gr.Error("No damage was found in this example by the model that is loaded.", print_exception=False)
+        return value, *self._filled(drawing, mask, None, None)
+
+    def inpaint(self, image: str | None, mask: str | None = None) -> str:
+        """Fill a picture file where a mask file is white; all other pixels are returned bit for bit.
+
+        Args:
+            image: a picture file with any number of faces, up to 50 megapixels.
+            mask: a picture file of the (upright) picture's size, white = fill; without it, damage is found and filled.
+
+        Returns:
+            A PNG file of the picture's own size.
+        """
+        try:
+            picture = _open(image)
+            marked = None if mask is None else _open_mask(mask, picture.size)
+            result = self.fill(picture, marked, None)
+        except (Unusable, PictureError) as error:
+            raise gr.Error(_words(error), print_exception=False) from error
+        return self._write(result.final, "filled.png")
+
+    def find_damage_in_file(self, image: str | None) -> str:
+        """Mark what looks damaged in a picture file: plain colours and noise are found best.
+
+        Args:
+            image: a picture file, up to 50 megapixels.
+
+        Returns:
+            A PNG file of the (upright) picture's size, white where it looks damaged, else black.
+        """
+        try:
+            result = self.fill(_open(image), None, None)
+        except (Unusable, PictureError) as error:
+            raise gr.Error(_words(error), print_exception=False) from error
+        return self._write(result.mask, "damage.png")
+
+    def _filled(
+        self, drawing: canvas.Drawing, mask: Image.Image, faces: list | None, picker: dict[str, Any] | None
+    ) -> tuple:
+        start = time.perf_counter()
+        result = self.fill(drawing.picture, mask, faces)
+        seconds = time.perf_counter() - start
+        size = drawing.picture.size
+        saved = photos.save_result(result.final, drawing.photo.path, self._new_folder())
+        pair = views.small(drawing.picture, SHOW_SIDE), views.small(result.final, SHOW_SIDE)
+        shown = views.squares(drawing.canvas, size, views.known_faces(picker), result.faces, faces is not None)
+        kind = saved.file.suffix[1:].upper().replace("JPG", "JPEG").replace("TIF", "TIFF")
+        return (
+            gr.update(value=pair, visible=True),
+            views.stages_html(result.inside),
+            gr.update(value=str(saved.file), label=f"Download {kind}", visible=True),
+            gr.update(value=saved.lossless and str(saved.lossless), visible=saved.lossless is not None),
+            saved.note,
+            shown,
+            drawing.photo,
+            gr.update(columns=4),
+            views.summary(result, size, seconds),
+        )
+
+    def _write(self, picture: Image.Image, name: str) -> str:
+        path = self._new_folder() / name
+        picture.save(path, compress_level=1)
+        return str(path)
+
+    def _new_folder(self) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+
+def _open(path: str | Path | None) -> Image.Image:
+    if path is None:
+        raise Unusable("Choose a picture file first.")
+    try:
+        return photos.open_photo(path)
+    except FileNotFoundError as error:
+        raise Unusable(EXPIRED) from error
+
+
+def _open_mask(path: str, size: tuple[int, int]) -> np.ndarray:
+    try:
+        return photos.open_mask(path, size)
+    except FileNotFoundError as error:
+        raise Unusable(EXPIRED.replace("photo", "mask")) from error
+
+
+def _faces(picker: dict | None, drawing: canvas.Drawing, photo: Photo | None) -> list | None:
+    """The squares a person chose, if they were chosen on the picture that is on the canvas."""
+    same = photo is not None and photo.canvas == drawing.photo.canvas
+    return views.chosen_faces(picker, drawing.picture.size) if same else None
+
+
+def _words(error: Unusable | PictureError) -> str:
+    """A sentence for the page; what `ngan` says names sizes and modes, and never a path: it is given no file."""
+    if isinstance(error, Unusable):
+        return str(error)
+    return f"This cannot be filled. {str(error).removeprefix('image: ').capitalize()}."

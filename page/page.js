@@ -1,0 +1,70 @@
+() => {
+  // A photo given to the canvas itself takes the way of the button too: the canvas would encode and send a phone photo
+  // three times over, half a minute of it, show no word on a file that is no picture, and keep no original.
+  const hand_over = (event, files) => {
+    const input = document.querySelector('#open input[type=file], input[data-testid$="Open a photo-upload-button"]');
+    const file = files && [...files].find((entry) => entry.size);
+    if (!input || !file) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const carrier = new DataTransfer();
+    carrier.items.add(file);
+    input.files = carrier.files;
+    input.dispatchEvent(new Event('change', { bubbles: true }));
+  };
+  const on_canvas = (event) => event.target.closest && event.target.closest('#editor');
+  window.addEventListener(
+    'change',
+    (event) => event.target.type === 'file' && on_canvas(event) && hand_over(event, event.target.files),
+    true
+  );
+  window.addEventListener(
+    'drop',
+    (event) => on_canvas(event) && event.dataTransfer && hand_over(event, event.dataTransfer.files),
+    true
+  );
+  window.addEventListener(
+    'paste',
+    (event) => event.clipboardData && event.clipboardData.files.length && hand_over(event, event.clipboardData.files),
+    true
+  );
+  window.addEventListener(
+    'click',
+    async (event) => {
+      const button = on_canvas(event) && event.target.closest('button[aria-label="Paste from clipboard"]');
+      if (!button || !navigator.clipboard || !navigator.clipboard.read) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      const items = await navigator.clipboard.read();
+      for (const item of items) {
+        const type = item.types.find((name) => name.startsWith('image/'));
+        if (!type) continue;
+        const blob = await item.getType(type);
+        hand_over(event, [new File([blob], `pasted.${type.slice(6)}`, { type })]);
+        return;
+      }
+    },
+    true
+  );
+  // A layer that comes from the server is laid out in the bounds of all that is on the canvas, and the brush keeps there
+  // the size of the picture before: found damage would lie beside where it is. The picture's own size is the right one.
+  const mend_bounds = () => {
+    const canvas = window.editor;
+    if (!canvas || !canvas.image_container || canvas.mended) return;
+    canvas.mended = true;
+    const { image_container: container } = canvas;
+    const measure = container.getLocalBounds.bind(container);
+    container.getLocalBounds = (...given) => {
+      const bounds = measure(...given);
+      [bounds.x, bounds.y, bounds.width, bounds.height] = [0, 0, canvas.width, canvas.height];
+      return bounds;
+    };
+  };
+  // what Gradio leaves unsaid to a screen reader
+  new MutationObserver(() => {
+    mend_bounds();
+    const images = document.querySelectorAll('#slider img');
+    images.forEach((image, index) => image.alt || (image.alt = index ? 'The filled picture' : 'The picture before'));
+  }).observe(document.body, { childList: true, subtree: true });
+  document.querySelector('#status').setAttribute('aria-live', 'polite');
+}

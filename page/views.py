@@ -1,0 +1,198 @@
+"""What the page shows of a result: the squares of the faces, the stages of each, and what to know, in words."""
+
+import base64
+import html
+import io
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ngan.faces import Face
+from ngan.inference import Result, Stages
+from page.canvas import PAINT
+from page.photos import Unusable
+
+MAX_FACES = 64  # squares that are taken from the page
+STAGE_SIDE = 320  # longest side of a stage as it is shown, in pixels
+
+_STAGES = (
+    ("corrupted", "What it is given", "The painted part is taken out. From here on nothing of it is known."),
+    (
+        "code_image",
+        "The inner network's sketch",
+        "A first, smaller GAN guesses what is missing: blurry, but eyes, nose and mouth stand where they belong.",
+    ),
+    (
+        "location",
+        "Where it sees damage",
+        "The same network's map: the brighter, the surer it is that this is damaged.",
+    ),
+    ("final", "The outer network's picture", "A second GAN turns sketch and map into the picture. You get this."),
+)
+INTRODUCTION = (
+    "Two generators, one nested in the other. Each was trained against critics that try to tell its pictures "
+    "from real faces: one critic for the sketch, one for the whole picture, one for the filled part alone."
+)
+
+
+def small(picture: Image.Image, side: int) -> Image.Image:
+    """A copy with its longest side at most `side` pixels; the picture itself if it is no larger."""
+    if max(picture.size) <= side:
+        return picture
+    copy = picture.copy()
+    copy.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return copy
+
+
+def thumbnail(picture_file: Path, mask_file: Path | None) -> Image.Image:
+    """A small picture of an example, painted where its mask is white."""
+    picture = small(Image.open(picture_file).convert("RGB"), STAGE_SIDE)
+    if mask_file:
+        mask = Image.open(mask_file).convert("L").resize(picture.size, Image.Resampling.BOX)
+        picture.paste(PAINT[:3], mask=mask.point(lambda value: value * PAINT[3] // 255))
+    return picture
+
+
+def share(part: float) -> str:
+    """A share in [0, 1] in words."""
+    return f"{part:.1%}" if part >= 0.001 else "less than 0.1%"
+
+
+def stages_html(inside: Sequence[Stages]) -> str:
+    """The stages of every face, a row each, with a sentence under each picture."""
+    rows = [f"<p>{INTRODUCTION}</p>"]
+    for number, stages in enumerate(inside, 1):
+        if len(inside) > 1:
+            rows.append(f"<h3>Face {number}</h3>")
+        figures = []
+        for name, title, sentence in _STAGES:
+            source = _data_url(small(getattr(stages, name), STAGE_SIDE))
+            of = f" of face {number}" if len(inside) > 1 else ""
+            figures.append(
+                f'<figure><img src="{source}" alt="{html.escape(title)}{of}">'
+                f"<figcaption><strong>{html.escape(title)}</strong> {html.escape(sentence)}</figcaption></figure>"
+            )
+        rows.append(f'<div class="stages">{"".join(figures)}</div>')
+    return "".join(rows)
+
+
+def squares(
+    canvas: Image.Image,
+    size: tuple[int, int],
+    faces: Sequence[Face],
+    filled: Sequence[Face] = (),
+    edited: bool = False,
+) -> dict:
+    """The value of the face picker: a small picture and the squares on it, in pixels of the photo.
+
+    Args:
+        canvas: the photo, small.
+        size: (width, height) of the photo, in pixels.
+        faces: known faces.
+        filled: those of them that were filled.
+        edited: whether a person chose them; they are then used as they stand.
+    """
+    known = [*filled, *(face for face in faces if not any(_same(face, other) for other in filled))]
+    boxes = [
+        {"x": face.x, "y": face.y, "side": face.side, "angle": face.angle, "by": "found", "filled": face in filled}
+        for face in known
+    ]
+    return {"image": _data_url(canvas), "width": size[0], "height": size[1], "faces": boxes, "edited": edited}
+
+
+def chosen_faces(
+    value: dict[str, Any] | None, size: tuple[int, int]
+) -> list[Face | tuple[float, float, float, float]] | None:
+    """Read the face picker.
+
+    Args:
+        value: what the picker holds; it comes from the page, so anything may be in it.
+        size: (width, height) of the photo, in pixels.
+
+    Returns:
+        As `Inpainter.fill` takes faces: None if nobody changed anything; for a square that a person added the
+        rectangle, in which the face is then looked for.
+
+    Raises:
+        Unusable: a value that the page does not make.
+    """
+    if not isinstance(value, dict) or not value.get("edited"):
+        return None
+    faces: list[Face | tuple[float, float, float, float]] = []
+    for entry, face in zip(value.get("faces") or [], known_faces(value), strict=True):
+        half = face.side / 2
+        left, top = max(0.0, face.x - half), max(0.0, face.y - half)
+        right, bottom = min(float(size[0]), face.x + half), min(float(size[1]), face.y + half)
+        if right - left < 8 or bottom - top < 8:
+            raise Unusable("A face's square lies outside of the picture or is too small. Move it or remove it.")
+        faces.append((left, top, right, bottom) if entry.get("by") == "added" else face)
+    return faces
+
+
+def known_faces(value: dict[str, Any] | None) -> list[Face]:
+    """The squares that a face picker holds.
+
+    Raises:
+        Unusable: a value that the page does not make.
+    """
+    if not isinstance(value, dict):
+        return []
+    entries = value.get("faces") or []
+    try:
+        if len(entries) > MAX_FACES:
+            raise Unusable(f"{len(entries)} faces are marked; at most {MAX_FACES} can be filled at a time.")
+        faces = [Face(*(float(entry[name]) for name in ("x", "y", "side", "angle"))) for entry in entries]
+    except (TypeError, KeyError, ValueError) as error:
+        if isinstance(error, Unusable):
+            raise
+        raise Unusable("The squares of the faces cannot be read. Open the photo again.") from error
+    if any(max(abs(face.x), abs(face.y), face.side) > 1e6 for face in faces):
+        raise Unusable("A face's square lies far outside of the picture. Move it or remove it.")
+    return faces
+
+
+def summary(result: Result, size: tuple[int, int], seconds: float) -> str:
+    """What happened, in words, as HTML; never twice the same, so that it is spoken each time."""
+    if result.mask.getbbox() is None:
+        return message(" ".join(result.notes) or "Nothing was filled.")
+    count = len(result.faces)
+    faces = "" if not count else (", 1 face" if count == 1 else f", {count} faces")
+    done = f"Filled in {seconds:.1f} s{faces}. The picture has its own {size[0]} x {size[1]} pixels."
+    return message(done, *result.notes).replace("<p", f'<p data-run="{time.time_ns()}"', 1)
+
+
+def found_words(count: int) -> str:
+    """How many faces were found, in words, as HTML."""
+    if count == 0:
+        return message(
+            "No face was found yet. Paint and press Fill all the same, or mark the face yourself under "
+            "“Faces in the picture”."
+        )
+    return message(f"{'1 face' if count == 1 else f'{count} faces'} found. Paint over what you want gone, press Fill.")
+
+
+def message(*sentences: str, kind: str = "") -> str:
+    """Sentences as one line of HTML that screen readers speak."""
+    return f'<p class="{kind}">{" ".join(html.escape(sentence, quote=False) for sentence in sentences)}</p>'
+
+
+def about(card: str) -> str:
+    """A model card without its front matter and its pictures, for the page."""
+    if card.startswith("---"):
+        card = card.partition("\n---\n")[2]
+    lines = [line for line in card.splitlines() if not line.startswith(("![", "# "))]
+    return "\n".join(lines).strip()
+
+
+def _same(face: Face, other: Face) -> bool:
+    return math.hypot(face.x - other.x, face.y - other.y) < 0.4 * max(face.side, other.side)
+
+
+def _data_url(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "WEBP", quality=90)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
