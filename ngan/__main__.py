@@ -15,6 +15,7 @@ from ngan import commands
 from ngan.batch import REPORTED, one_line
 from ngan.masks import DAMAGE_KINDS, MASK_KINDS
 from ngan.onnx_model import OPSET
+from ngan.runner import BACKENDS
 from ngan.saving import FORMATS, JPEG, LOSSLESS
 
 _EXAMPLES = """examples:
@@ -181,6 +182,17 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
         "--strip-metadata", action="store_true", help="write neither EXIF, XMP, resolution nor text; the profile stays"
     )
     inpaint.add_argument("--report", metavar="FILE", type=Path, help="write what was filled and what failed, as JSON")
+    inpaint.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="torch",
+        help="onnx: MODEL is an exported file, run by ONNX Runtime on the CPU (default: %(default)s)",
+    )
+    inpaint.add_argument(
+        "--no-self-ensemble",
+        action="store_true",
+        help="do not take the mean with the mirror image: twice as fast in the networks, and a little worse",
+    )
     rows = inpaint.add_argument_group("instead of FACE and MASK")
     rows.add_argument("--dataset", metavar="D", help="a data set on the Hub, or a data set folder, such as parquet")
     rows.add_argument("--split", help="split of the data set (default: train)")
@@ -215,6 +227,9 @@ def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--limit", metavar="N", type=int, help="take the first N faces only")
     evaluate.add_argument(
         "--seed", metavar="S", type=int, default=0, help="of holes and damage (default: %(default)s)"
+    )
+    evaluate.add_argument(
+        "--self-ensemble", action="store_true", help="measure the mean with the mirror image too, as `inpaint` fills"
     )
     evaluate.add_argument("--json", metavar="FILE", type=Path, help="write all figures to FILE")
     evaluate.add_argument("--grid", metavar="FILE", type=Path, help="write a picture of some examples to FILE")

@@ -19,12 +19,13 @@ from ngan.hub import EMBEDDED, default_model
 from ngan.inference import Inpainter
 from ngan.model import NGAN
 from ngan.onnx_model import check_onnx, export_onnx
-from ngan.saving import JPEG, check_writable, output_suffix, save_picture, write_bytes
+from ngan.saving import JPEG, check_writable, output_suffix, quiet_pillow, save_picture, write_bytes
 from ngan.tasks import Task, file_tasks, list_pictures, read_task, row_tasks
 
 
 def inpaint(options: argparse.Namespace) -> int:
     """Fill a picture, or this process's share of many."""
+    quiet_pillow()
     share = Share.of_environment()
     if options.report is not None and options.report.is_dir():
         raise ValueError(f"{options.report} is a folder; name a file")
@@ -34,7 +35,7 @@ def inpaint(options: argparse.Namespace) -> int:
     device = options.device
     if device is None and share.count > 1 and torch.cuda.is_available():
         device = f"cuda:{os.environ.get('LOCAL_RANK', share.rank)}"
-    inpainter = _load(options.model, device)
+    inpainter = _load(options.model, device, backend=options.backend, self_ensemble=not options.no_self_ensemble)
 
     start = time.perf_counter()
     outcome = run_tasks(mine, inpainter, overwrite=options.overwrite, progress=not single and share.rank == 0)
@@ -144,6 +145,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from ngan.evaluation import evaluate as measure
     from ngan.evaluation import example_grid, format_table
 
+    quiet_pillow()
     if options.grid is not None:
         check_writable(options.grid)
         if options.grid.suffix.lower() in JPEG:
@@ -156,7 +158,7 @@ def evaluate(options: argparse.Namespace) -> int:
         options.dataset, options.split, image_size=model.image_size, limit=options.limit, in_memory=True
     )
     kinds = {"masks": options.masks, "damages": options.damages, "seed": options.seed}
-    figures = measure(model, faces, **kinds)
+    figures = measure(model, faces, self_ensemble=options.self_ensemble, **kinds)
     name = _public(options.model)
     result = {"model": name, "dataset": options.dataset, "split": options.split, **figures}
     size = f"{result['image_size']}x{result['image_size']}"
@@ -237,9 +239,9 @@ def export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _load(model: str | None, device: str | None) -> Inpainter:
+def _load(model: str | None, device: str | None, **how: Any) -> Inpainter:
     try:
-        return Inpainter(model, device)
+        return Inpainter(model, device, **how)
     except OSError as error:
         if model is None or model in str(error):
             raise

@@ -20,13 +20,19 @@ from ngan.data import to_float, to_uint8
 from ngan.masks import DAMAGE_KINDS, MASK_KINDS, composite, damage, make_masks
 from ngan.metrics import FeatureStatistics, border_band, frechet_distance, iou, l1, psnr, ssim
 from ngan.model import NGAN
+from ngan.runner import mirror_mean
 from ngan.samples import frozen, sample_grid
 
 PSNR_CAP = 100.0  # dB; one wrong value in a 128x128 picture gives 95
 BORDER_WIDTH = 8  # of the band around the hole's border, in pixels to each side
 PEERS = ("telea",)
 Features = Callable[[torch.Tensor], torch.Tensor]  # uint8 (N, 3, H, W) -> (N, D), such as Inception's pooled ones
-_METHOD_NAMES = {"ngan": "NGAN", "code_image": "its code image", "telea": "OpenCV Telea"}
+_METHOD_NAMES = {
+    "ngan": "NGAN",
+    "self_ensemble": "NGAN, self-ensemble",
+    "code_image": "its code image",
+    "telea": "OpenCV Telea",
+}
 _SCORE_NAMES = {
     "psnr": ("PSNR (dB)", 2),
     "ssim": ("SSIM", 3),
@@ -50,6 +56,7 @@ def evaluate(
     peers: Sequence[str] = PEERS,
     stored_masks: Mapping[str, torch.Tensor] | None = None,
     features: Mapping[str, Features] | None = None,
+    self_ensemble: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Measure a model on faces, in float32, and leave it in the mode it came in.
@@ -67,14 +74,16 @@ def evaluate(
             warning where OpenCV is not installed.
         stored_masks: further holes by name, (K, 1, S, S), {0, 1}, 1 = missing; face i gets mask i modulo K.
         features: by name, what networks make of pictures, for Frechet distances to the faces themselves.
+        self_ensemble: measure the holes also as `Inpainter` fills them, by the mean with the mirror image.
         progress: show a progress bar.
 
     Returns:
         JSON-able: `n` faces, `image_size` in pixels, `seed`, `border_width` in pixels, the `torch` version, and
 
-        - `masks[kind]`: `n`, `hole_ratio`, and for "ngan", "code_image" (the code image pasted into the hole) and each
-          peer: `psnr`, `ssim`, `l1` over the whole image, `psnr_hole`, `l1_hole` over the hole, `l1_border` over
-          `border_band`; for each of `features` also `frechet_<its name>`, over the whole images.
+        - `masks[kind]`: `n`, `hole_ratio`, and for "ngan", "self_ensemble" where it was asked for, "code_image"
+          (the code image pasted into the hole) and each peer: `psnr`, `ssim`, `l1` over the whole image, `psnr_hole`,
+          `l1_hole` over the hole, `l1_border` over `border_band`; for each of `features` also
+          `frechet_<its name>`, over the whole images.
         - `damages[kind]`: `n`, `damage_ratio`, `iou` of the damage found (location probability above 1/2), `psnr` of
           `NGAN.forward`'s composite without a mask, and `psnr_damaged` of what the model was given.
 
@@ -108,9 +117,11 @@ def evaluate(
                     if table == "damages":
                         _measure_damage(model, real, kind, seed, indices, scores)
                     elif kind in stored:
-                        _measure_masks(model, real, _repeated(stored[kind], indices), peers, scores)
+                        _measure_masks(model, real, _repeated(stored[kind], indices), self_ensemble, peers, scores)
                     else:
-                        _measure_masks(model, real, _draw_masks(kind, real, seed, indices), peers, scores)
+                        _measure_masks(
+                            model, real, _draw_masks(kind, real, seed, indices), self_ensemble, peers, scores
+                        )
                     bar.update(len(indices))
                 tables[table][kind] = {"n": n, **scores.means()}
     size = {"image_size": faces[0].shape[-1], "border_width": BORDER_WIDTH}
@@ -214,13 +225,17 @@ def _measure_masks(
     model: NGAN,
     real: torch.Tensor,
     mask: torch.Tensor,
+    self_ensemble: bool,
     peers: Sequence[str],
     scores: _Scores,
 ) -> None:
     device = next(model.parameters()).device
     image = to_float(real)
-    output = model((image * (1 - mask)).to(device), mask.to(device))
+    given = (image * (1 - mask)).to(device), mask.to(device)
+    output = model(*given)
     fills = {"ngan": output.image.cpu(), "code_image": output.code_image.cpu()}
+    if self_ensemble:
+        fills["self_ensemble"] = mirror_mean(model, *given).image.cpu()
     filled = {method: to_uint8(composite(image, fill, mask)) for method, fill in fills.items()}
     if "telea" in peers:
         filled["telea"] = _telea(real, mask)

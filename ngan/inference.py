@@ -20,7 +20,6 @@ from torch.nn import functional as F
 
 from ngan.faces import face_in, find_faces
 from ngan.framing import Face, touches
-from ngan.hub import default_model
 from ngan.model import NGAN, NGANOutput
 from ngan.paste import (
     cell_of,
@@ -35,6 +34,7 @@ from ngan.paste import (
     whole_matrix,
 )
 from ngan.pictures import MIN_SIDE, PictureError, Source, on_white, read_mask, read_picture
+from ngan.runner import Runner
 from ngan.stages import Result, Stages, box_of, face_stages, marked, photo_stages, warp_back, whole_stages
 
 _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training square
@@ -53,17 +53,29 @@ class Inpainter:
         model: an `NGAN` (it is moved to `device` and put into evaluation mode), a folder, a Hub id, or None for
             `ngan.hub.default_model()`.
         device: a torch device; None takes "cuda" where there is one, else "cpu".
+        backend: "torch", or "onnx" for an exported file (`python -m ngan export`), run by ONNX Runtime on the CPU;
+            `model` is then that file, a folder or a Hub id with a model.onnx.
+        precision: "float32", "bfloat16", or "auto": bfloat16 on a CPU that computes in it by itself, else float32.
+        self_ensemble: run the networks on each face and on its mirror image and take the mean; better, in twice the
+            networks' time.
 
     Raises:
-        ValueError: a device that is not there, or weights that do not fit.
+        ValueError: a device that is not there, weights that do not fit, or an unknown backend or precision.
         FileNotFoundError: a folder without a model.
+        ImportError: `backend="onnx"` without onnxruntime.
     """
 
-    def __init__(self, model: NGAN | str | Path | None = None, device: str | torch.device | None = None) -> None:
-        self.device = _usable_device(device)
-        if not isinstance(model, NGAN):
-            model = NGAN.from_pretrained(str(default_model() if model is None else model))
-        self.model = model.to(self.device).eval()
+    def __init__(
+        self,
+        model: NGAN | str | Path | None = None,
+        device: str | torch.device | None = None,
+        *,
+        backend: str = "torch",
+        precision: str = "auto",
+        self_ensemble: bool = True,
+    ) -> None:
+        self._net = Runner(model, device, backend, precision, self_ensemble)
+        self.model, self.device = self._net.model, self._net.device
 
     def __call__(
         self, image: Source, mask: Source | None = None, faces: Sequence[FaceLike] | None = None
@@ -152,7 +164,7 @@ class Inpainter:
         missing, seen = shrink_mask(hole, grid), shrink(rgb, hole, grid)
         output = self._net(seen, missing)
         job.whole = job.whole or output
-        filled = correct(output.image.float().cpu(), seen, missing)
+        filled = correct(output.image, seen, missing)
         self._finish(job, [(filled, whole_matrix(job.picture.size, grid), None)])
 
     def _fill_faces(self, job: "_Job") -> None:
@@ -171,7 +183,7 @@ class Inpainter:
             seen, missing = (torch.cat(part) for part in zip(*cuts[start : start + _BATCH], strict=True))
             outputs += _split(self._net(seen, missing))
         for face, (seen, missing), output in zip(job.faces, cuts, outputs, strict=True):
-            fills.append((correct(output.image.float().cpu(), seen, missing), face.matrix(size), face))
+            fills.append((correct(output.image, seen, missing), face.matrix(size), face))
         job.looks = job.looks or outputs
         self._finish(job, fills)
 
@@ -215,11 +227,6 @@ class Inpainter:
         side = self.model.image_size
         scale = min(side / min(size), _MAX_STRETCH * side / max(size))
         return max(MIN_SIDE, round(size[0] * scale)), max(MIN_SIDE, round(size[1] * scale))
-
-    @torch.inference_mode()
-    def _net(self, image: torch.Tensor, mask: torch.Tensor | None) -> NGANOutput:
-        dtype = next(self.model.parameters()).dtype
-        return self.model(image.to(self.device, dtype), None if mask is None else mask.to(self.device, dtype))
 
 
 @dataclass
@@ -282,17 +289,6 @@ def _split(output: NGANOutput) -> list[NGANOutput]:
     return [
         NGANOutput(**{name: getattr(output, name)[i : i + 1] for name in fields}) for i in range(len(output.image))
     ]
-
-
-def _usable_device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        usable = torch.device(device)
-        torch.zeros(1, device=usable).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device={str(device)!r}: not a device of this machine") from error
-    return usable
 
 
 def _in_mode(colours: np.ndarray, mode: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,57 @@ MAX_PIXELS = 100_000_000  # of a picture
 MIN_SIDE = 16  # of a picture, in pixels
 
 Source = Image.Image | np.ndarray | str | Path
-# What Pillow's readers raise on broken files; RuntimeError: that of AVIF.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error)
+# What Pillow's readers raise on broken files; RuntimeError: that of AVIF; the last four: those of broken EXIF data.
+_UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error),
+    *(KeyError, IndexError, TypeError, AttributeError),
+)
+
+
+def _heif_boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind of each box from `start`, and where its content lies, up to `end`."""
+    while start + 8 <= end:
+        size, kind, head = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8], 8
+        if size == 1:  # the size of a box of 4 GiB or more follows
+            size, head = int.from_bytes(data[start + 8 : start + 16], "big"), 16
+        stop = min(start + size, end) if size else end
+        if stop < start + head:
+            return
+        yield kind, start + head, stop
+        start = stop
+
+
+def _check_heif_items(data: bytes) -> None:
+    """Refuse an item whose kind or name is no text: pi-heif 1.4 reads memory that is not its own then, and crashes.
+
+    Raises:
+        SyntaxError: as Pillow's readers do.
+    """
+    metas = [(start + 4, end) for kind, start, end in _heif_boxes(data, 0, len(data)) if kind == b"meta"]
+    lists = [box[1:] for meta in metas for box in _heif_boxes(data, *meta) if box[0] == b"iinf"]
+    for start, end in lists:
+        count = 2 if data[start : start + 1] == b"\0" else 4  # bytes that count the items
+        for _, item, stop in _heif_boxes(data, start + 4 + count, end):
+            kind = item + (10 if data[item : item + 1] == b"\3" else 8)  # behind the item's number
+            try:
+                data[kind : min(kind + 4, stop)].decode("ascii")
+                data[kind:stop].decode()
+            except UnicodeDecodeError as error:
+                raise SyntaxError("HEIF: an item's kind or name is no text") from error
+
 
 if importlib.util.find_spec("pi_heif"):  # phone photos (HEIC); without it they are refused as files of unknown kind
     import pi_heif
 
-    pi_heif.register_heif_opener()
+    class _HeifFile(pi_heif.HeifImageFile):
+        def _open(self) -> None:
+            _check_heif_items(self.fp.read())
+            self.fp.seek(0)
+            super()._open()
+
+    # Previews, depth and the like are not needed
+    pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+    Image.register_open("HEIF", _HeifFile, Image.OPEN["HEIF"][1])
 
 
 class PictureError(ValueError):

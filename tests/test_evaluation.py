@@ -102,6 +102,22 @@ def test_the_seed_decides_the_holes(model, faces):
     assert run(model, faces, seed=1, **options)["masks"]["box"]["hole_ratio"] != first["masks"]["box"]["hole_ratio"]
 
 
+def test_the_self_ensemble_is_the_mean_with_the_mirror_image(model, faces):
+    result = run(model, faces, masks=["center"], damages=[], peers=(), self_ensemble=True)
+    mask = make_masks("center", 5, SIZE, SIZE, torch.Generator().manual_seed(0))
+    images = to_float(faces) * (1 - mask)
+    model.eval()
+    with torch.no_grad():
+        fill = (model(images, mask).image + model(images.flip(3), mask.flip(3)).image.flip(3)) / 2
+    picture = torch.where(mask.bool(), to_uint8(fill), faces)
+    expected = psnr(picture / 255, faces / 255).mean().item()
+    entry = result["masks"]["center"]
+    assert entry["self_ensemble"]["psnr"] == pytest.approx(expected, abs=1e-2)
+    assert entry["self_ensemble"]["psnr"] != entry["ngan"]["psnr"]
+    assert "NGAN, self-ensemble" in format_table(result)
+    assert "self_ensemble" not in run(model, faces, masks=["center"], damages=[], peers=())["masks"]["center"]
+
+
 def test_a_perfect_model_gets_finite_figures(faces):
     result = run(Oracle(faces[:1]), faces[:1], masks=["center"], damages=["noise"])
     perfect = {"psnr": PSNR_CAP, "ssim": 1, "l1": 0, "psnr_hole": PSNR_CAP, "l1_hole": 0, "l1_border": 0}
