@@ -240,3 +240,9 @@ def test_what_cannot_be_compared_is_refused_in_one_line(face_folder, tmp_path, c
     assert compare(face_folder, tmp_path, ["ngan"], 2, *words) == 2
     assert complaint in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
+
+
+def test_the_committed_report_is_made_of_the_committed_results(tmp_path):
+    assert ablation_table.main(["--output", str(tmp_path / "RESULTS.md")]) == 0
+    committed = Path(ablation_table.__file__).parent / "RESULTS.md"
+    assert (tmp_path / "RESULTS.md").read_text() == committed.read_text()
