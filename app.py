@@ -15,11 +15,12 @@ from pathlib import Path
 
 import gradio as gr
 
-from ngan.hub import default_model
-from ngan.inference import Inpainter, Result
+from ngan.hub import EMBEDDED
+from ngan.inference import Result
 from page import views
 from page.canvas import PAINT, PAINT_SIDE
 from page.handlers import Handlers
+from page.models import load_inpainter
 from page.photos import MAX_MEGAPIXELS, MAX_UPLOAD
 
 ROOT = Path(__file__).parent
@@ -40,15 +41,16 @@ Open any photo, paint over what you want gone, press **Fill**. All else stays as
 """
 TERMS = """
 What is drawn is a guess and may not be how the person looks: do not take it for the truth. The network draws a face at
-{side} x {side} pixels, so on a large photo the filled part is softer than the rest. Its weights were trained on CelebA
-and are for **non-commercial research** only. Photos of up to {megapixels} megapixels are taken; they are used for
-nothing else and deleted within the hour.
+{side} x {side} pixels, so on a large photo the filled part is softer than the rest. {weights} Photos of up to
+{megapixels} megapixels are taken; they are used for nothing else and deleted within the hour.
 """
+OWN_TERMS = "Its weights were trained on CelebA and are for **non-commercial research** only."
+OTHER_TERMS = "What its weights were trained on, and what they may be used for, its card above says."
 # On a phone the result lies below the canvas
 SHOW_RESULT = "() => { if (innerWidth < 760) document.querySelector('#slider').scrollIntoView({block: 'start'}) }"
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
-inpainter = Inpainter()
+inpainter, source, notice = load_inpainter()
 
 
 def _fill(picture, mask, faces) -> Result:
@@ -61,9 +63,8 @@ if spaces is not None:
 
 def _card() -> str:
     """The model's card, or where it is to be found."""
-    model = default_model()
-    card = Path(model) / "README.md"
-    return views.about(card.read_text()) if card.is_file() else f"The model is `{model}` on the Hugging Face Hub."
+    card = Path(source) / "README.md"
+    return views.about(card.read_text()) if card.is_file() else f"The model is `{source}` on the Hugging Face Hub."
 
 
 def _results_folder() -> Path:
@@ -75,6 +76,9 @@ handlers = Handlers(_fill, _results_folder(), example_files)
 
 with gr.Blocks(title="Face inpainting by a nested GAN", delete_cache=(600, KEPT_SECONDS)) as demo:
     gr.Markdown(HEAD, elem_id="head")
+    if notice:
+        warning = f'<div role="alert">{views.message(notice, kind="wrong")}</div>'
+        gr.HTML(warning, padding=False, elem_id="notice")
     photo = gr.State()
     with gr.Row():
         with gr.Column():  # an editor straight inside a Row may measure the whole Row
@@ -144,7 +148,9 @@ with gr.Blocks(title="Face inpainting by a nested GAN", delete_cache=(600, KEPT_
         inside = gr.HTML(f"<p>{views.INTRODUCTION} Fill a picture to see each step here.</p>", elem_id="inside")
     with gr.Accordion("About the model", open=False):
         gr.Markdown(_card(), elem_id="about")
-    gr.Markdown(TERMS.format(side=inpainter.model.image_size, megapixels=MAX_MEGAPIXELS), elem_id="terms")
+    terms = OWN_TERMS if source == str(EMBEDDED) else OTHER_TERMS
+    size = inpainter.model.image_size
+    gr.Markdown(TERMS.format(side=size, megapixels=MAX_MEGAPIXELS, weights=terms), elem_id="terms")
 
     results = [slider, inside, download, lossless, note, picker, photo, examples, status]
     quiet = {"show_progress": "hidden", "api_visibility": "private"}

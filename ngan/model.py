@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import torch
 from huggingface_hub import PyTorchModelHubMixin, constants, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -92,8 +92,10 @@ class _StrictHubMixin(PyTorchModelHubMixin):
                 raise ValueError(f"{source}@{revision}: revision={kwargs['revision']!r} says otherwise; give one")
         try:
             return super().from_pretrained(source, **kwargs)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{source}/{constants.CONFIG_NAME} is not JSON: {error}") from error
+        except AttributeError as error:  # the mixin takes whatever JSON holds for a dictionary
+            raise ValueError(f"{source}/{constants.CONFIG_NAME} is not a JSON object") from error
 
     @classmethod
     def _from_pretrained(
@@ -135,7 +137,7 @@ class _StrictHubMixin(PyTorchModelHubMixin):
                         local_files_only=local_files_only,
                     )
                 )
-            except EntryNotFoundError as error:
+            except RemoteEntryNotFoundError as error:
                 raise FileNotFoundError(
                     f"{model_id} on the Hub holds no {name}: not a model of {cls.__name__}"
                 ) from error

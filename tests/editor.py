@@ -47,12 +47,13 @@ def noise_picture(height: int, width: int, channels: int = 3) -> np.ndarray:
 
 
 @contextmanager
-def running_page(model: Path, folder: Path, **environment: str) -> Iterator[str]:
+def running_page(model: Path, folder: Path, root: Path = ROOT, **environment: str) -> Iterator[str]:
     """Run `app.py` on a free port.
 
     Args:
         model: folder of the model it loads.
         folder: where its log and its cache of pictures go.
+        root: where `app.py` is.
         **environment: variables to set for it besides.
 
     Yields:
@@ -71,7 +72,7 @@ def running_page(model: Path, folder: Path, **environment: str) -> Iterator[str]
     log = folder / "app.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py")],
+            [sys.executable, str(root / "app.py")],
             env={**os.environ, **settings, **environment},
             stdout=out,
             stderr=subprocess.STDOUT,

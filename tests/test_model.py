@@ -266,7 +266,10 @@ def test_a_folder_that_is_not_there_is_named(source):
         NGAN.from_pretrained(source)
 
 
-def test_a_config_that_is_not_json_is_named(tmp_path):
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match="config.json is not JSON"):
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[]", "is not a JSON object")]
+)
+def test_a_config_that_is_not_json_is_named(tmp_path, content, words):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match=f"config.json {words}"):
         NGAN.from_pretrained(tmp_path)
