@@ -4,9 +4,13 @@ Lossless formats only, unless JPEG is asked for: known pixels come back bit for 
 """
 
 import io
+import logging
 import os
+import re
 import struct
-from dataclasses import dataclass, field
+import uuid
+import warnings
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,10 @@ LOSSLESS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 JPEG = (".jpg", ".jpeg")
 FORMATS = ("lossless", "same", "png", "webp", "tiff", "bmp", "jpeg")
+_SUFFIXES = {"PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp"}  # by Pillow's names
+_SUFFIXES |= dict.fromkeys(("JPEG", "MPO", "HEIF", "AVIF"), ".jpg")
+_LONGEST = {"WEBP": 16383, "JPEG": 65500}  # sides, in pixels: the first by its format, the second by its encoder
+_QUICK: dict[str, dict[str, Any]] = {"PNG": {"compress_level": 1}, "WEBP": {"quality": 0, "method": 0}}
 _NEW_JPEG = {"quality": 95, "subsampling": "4:4:4"}  # of a picture that was no JPEG before
 _TIFF_LOSSLESS = ("raw", "packbits", "lzma", "tiff_lzw", "tiff_adobe_deflate", "zstd")  # Pillow's names
 # What a TIFF says about itself besides how its pixels lie: description, make, model, software, time, artist,
@@ -32,7 +40,15 @@ _TIFF_TAGS = (270, 271, 272, 305, 306, 315, 33432, 34665, 34853)
 _ORIENTATION, _XMP = 274, 700
 _DIRECTORIES = (34665, 34853)
 _XMP_KEY = "XML:com.adobe.xmp"
-_BROKEN = (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error)
+# Text by which other programs hide EXIF data, with its turn and its thumbnail, in a PNG; Pillow reads it as EXIF.
+_HIDDEN_EXIF = "Raw profile type "
+_XMP_THUMBNAILS = re.compile(rb"<(?:xmp|xap):Thumbnails\b[^<>]*(?<!/)>|</(?:xmp|xap):Thumbnails\s*>")
+# What Pillow's readers and writers of metadata raise on what is broken.
+_BROKEN = (
+    *(OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
+    *(OverflowError, ZeroDivisionError, struct.error),
+)
+_PROFILE_MODES = {b"GRAY": ("L",), b"RGB ": ("RGB", "RGBA"), b"CMYK": ()}  # that a colour space fits
 
 
 @dataclass(frozen=True)
@@ -40,16 +56,20 @@ class Origin:
     """What a picture's file holds beside its pixels; the default is a picture that came from no file.
 
     Attributes:
+        format: Pillow's name of it, or "".
+        mode: of the picture as it is stored, or "".
         exif: for the upright picture: without its turn, and without the thumbnail, which shows what was filled.
-        xmp: for the upright picture.
+        xmp: for the upright picture, without thumbnails too.
         icc_profile: of the file; written where it fits the picture's mode.
         dpi: across and down, or None.
         text: PNG's text by keyword.
         comment: JPEG's.
         tiff_compression: Pillow's name of it, or "".
-        jpeg: how a JPEG was made: quantisation tables, subsampling, progressive or not; and its mode.
+        jpeg: how a JPEG was made: quantisation tables, subsampling, progressive or not.
     """
 
+    format: str = ""
+    mode: str = ""
     exif: bytes = b""
     xmp: bytes = b""
     icc_profile: bytes = b""
@@ -70,27 +90,39 @@ class Origin:
         Raises:
             PictureError: its metadata is broken.
         """
-        made: dict[str, Any] = {"icc_profile": file.info.get("icc_profile") or b""}
+        made: dict[str, Any] = {"format": file.format or "", "mode": file.mode}
+        made["icc_profile"] = file.info.get("icc_profile") or b""
         if file.format == "TIFF":
             made["tiff_compression"] = file.info.get("compression", "")
-        if file.format == "JPEG":
-            made["jpeg"] = {
-                "mode": file.mode,
-                "qtables": file.quantization,
-                "subsampling": JpegImagePlugin.get_sampling(file),
-                "progressive": bool(file.info.get("progressive")),
-            }
+        if file.format in ("JPEG", "MPO"):
+            made["jpeg"] = _jpeg_making(file)
         if not metadata:
             return cls(**made)
         try:
             exif, xmp = _upright(file)
-            text = {key: value for key, value in getattr(file, "text", {}).items() if key != _XMP_KEY}
+            text = getattr(file, "text", {}).items()
+            text = {key: value for key, value in text if key != _XMP_KEY and not key.startswith(_HIDDEN_EXIF)}
+            dpi = _dpi(file)
         except _BROKEN as error:
             reason = f"its metadata cannot be read ({error}); --strip-metadata leaves it out"
             raise PictureError(reason) from error
-        dpi = file.info.get("dpi")
-        comment = file.info.get("comment", b"") if file.format == "JPEG" else b""
-        return cls(exif, xmp, dpi=dpi and (float(dpi[0]), float(dpi[1])), text=text, comment=comment, **made)
+        comment = file.info.get("comment", b"") if file.format in ("JPEG", "MPO") else b""
+        return cls(exif=exif, xmp=xmp, dpi=dpi, text=text, comment=comment, **made)
+
+    @property
+    def suffix(self) -> str:
+        """Ending of a file of this format, or else of JPEG for what is a lossy one too, or else of PNG."""
+        return _SUFFIXES.get(self.format, ".png")
+
+    def without_metadata(self) -> "Origin":
+        """What `of` returns with `metadata=False`."""
+        return replace(self, exif=b"", xmp=b"", dpi=None, text={}, comment=b"")
+
+    def jpeg_for(self, mode: str) -> dict[str, Any]:
+        """How a JPEG of a picture of `mode` is made as the file was; empty if it was no JPEG or of another mode."""
+        if mode != self.mode:
+            return {}
+        return {name: value for name, value in self.jpeg.items() if mode != "L" or name != "subsampling"}
 
 
 def output_suffix(suffix: str, kind: str) -> str:
@@ -118,7 +150,13 @@ def check_writable(path: Path) -> None:
         raise ValueError(f"{path}: not a kind of picture that is written; end its name in {known}")
 
 
-def save_picture(path: Path, picture: Image.Image, origin: Origin | None = None) -> None:
+def longest_side(suffix: str) -> int:
+    """Tell how many pixels a side may have in the format of an ending of `LOSSLESS` or `JPEG`."""
+    kind = "JPEG" if suffix.lower() in JPEG else LOSSLESS[suffix.lower()][0]
+    return _LONGEST.get(kind, 2**31 - 1)
+
+
+def save_picture(path: Path, picture: Image.Image, origin: Origin | None = None, quick: bool = False) -> None:
     """Write a picture whole or not at all, in the format that the file's ending tells.
 
     A JPEG that comes from a JPEG gets its quantisation tables and subsampling; its known pixels still change, by
@@ -126,34 +164,38 @@ def save_picture(path: Path, picture: Image.Image, origin: Origin | None = None)
 
     Args:
         path: ends in one of `LOSSLESS` or `JPEG`; folders above it are made.
-        picture: of mode L, RGB or RGBA.
+        picture: of mode L, RGB or RGBA; its `info` is emptied.
         origin: of the picture.
+        quick: rather a larger file than a longer wait.
 
     Raises:
+        PictureError: the format cannot hold its metadata.
+        ValueError: it cannot hold pictures of this size.
         OSError: it cannot be written.
     """
-    origin = origin or Origin()
-    if path.suffix.lower() in JPEG:
-        kind, settings = "JPEG", _jpeg_settings(picture, origin)
+    origin, suffix = origin or Origin(), path.suffix.lower()
+    if max(picture.size) > longest_side(suffix):
+        size = f"{picture.width}x{picture.height}"
+        raise ValueError(f"{path}: {size} pixels; {suffix} holds at most {longest_side(suffix)} on a side")
+    if suffix in JPEG:
         picture = picture if picture.mode == "L" else on_white(picture)
-    else:
-        kind, settings = LOSSLESS[path.suffix.lower()]
-        settings = {**settings, **_lossless_settings(kind, origin)}
-    space = {b"GRAY": ("L",), b"RGB ": ("RGB", "RGBA")}.get(origin.icc_profile[16:20], ())
-    settings["icc_profile"] = origin.icc_profile if picture.mode in space else None
-    for name, value in (("exif", origin.exif), ("dpi", origin.dpi)):
-        if value:
-            settings.setdefault(name, value)
-    picture.info.clear()  # so that nothing but `settings` is written
+    picture.info.clear()  # so that nothing but the settings is written
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **settings)
+    try:
+        kind, settings = _settings(suffix, picture.mode, origin)
+        picture.save(buffer, kind, **settings, **(_QUICK.get(kind, {}) if quick else {}))
+    except _BROKEN as error:
+        if origin == origin.without_metadata():
+            raise
+        reason = f"its metadata cannot be written to {suffix} ({error}); --strip-metadata leaves it out"
+        raise PictureError(reason) from error
     write_bytes(path, buffer.getvalue())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, by way of a hidden one beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{uuid.uuid4().hex}.part")  # its length does not depend on the name's
     try:
         partial.write_bytes(content)
         with partial.open("rb") as file:
@@ -161,6 +203,26 @@ def write_bytes(path: Path, content: bytes) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def quiet_pillow() -> None:
+    """Keep Pillow's warnings, of broken metadata and large pictures, from a program's user: they ask for no action."""
+    warnings.filterwarnings("ignore", module=r"(PIL|pi_heif)\b")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+def _jpeg_making(file: Image.Image) -> dict[str, Any]:
+    tables = file.quantization
+    if sorted(tables) not in ([0], [0, 1], [0, 1, 2]):  # Pillow gives the first to the first channel, and so on
+        return {}
+    # -1: of no name, for which Pillow would halve the colours both ways
+    sampling = max(0, JpegImagePlugin.get_sampling(file))
+    return {"qtables": tables, "subsampling": sampling, "progressive": bool(file.info.get("progressive"))}
+
+
+def _dpi(file: Image.Image) -> tuple[float, float] | None:
+    across, down = (float(value) for value in file.info.get("dpi") or (0, 0))
+    return (across, down) if 0 < across < 65536 and 0 < down < 65536 else None
 
 
 def _upright(file: Image.Image) -> tuple[bytes, bytes]:
@@ -173,17 +235,29 @@ def _upright(file: Image.Image) -> tuple[bytes, bytes]:
     carrier = Image.new("L", (1, 1))
     carrier.info = {"exif": exif.tobytes(), "xmp": xmp if isinstance(xmp, bytes) else xmp.encode()}
     carrier = ImageOps.exif_transpose(carrier)
-    return (carrier.info.get("exif", b"") if carrier.getexif() else b""), carrier.info["xmp"]
+    return (carrier.info.get("exif", b"") if carrier.getexif() else b""), _without_thumbnails(carrier.info["xmp"])
 
 
-def _jpeg_settings(picture: Image.Image, origin: Origin) -> dict[str, Any]:
-    settings: dict[str, Any] = dict(_NEW_JPEG)
-    if origin.jpeg.get("mode") == picture.mode:
-        settings = {name: value for name, value in origin.jpeg.items() if name != "mode"}
-    if picture.mode == "L":
-        settings.pop("subsampling", None)
-    settings |= {"xmp": origin.xmp} if origin.xmp else {}
-    return settings | ({"comment": origin.comment} if origin.comment else {})
+def _without_thumbnails(xmp: bytes) -> bytes:
+    parts = _XMP_THUMBNAILS.split(xmp)  # every second one stands between a beginning and its end
+    return b"".join(parts[::2]) if len(parts) % 2 else b""
+
+
+def _settings(suffix: str, mode: str, origin: Origin) -> tuple[str, dict[str, Any]]:
+    """Pillow's name of the format, and what to call its writer with."""
+    if suffix in JPEG:
+        kind, settings = "JPEG", dict(origin.jpeg_for(mode) or _NEW_JPEG)
+        settings |= {name: value for name in ("xmp", "comment") if (value := getattr(origin, name))}
+    else:
+        kind, settings = LOSSLESS[suffix]
+        settings = {**settings, **_lossless_settings(kind, origin)}
+    # Of an unknown colour space: as the file had it.
+    modes = _PROFILE_MODES.get(origin.icc_profile[16:20], (origin.mode,))
+    settings["icc_profile"] = (origin.icc_profile or None) if mode in modes else None
+    for name, value in (("exif", origin.exif), ("dpi", origin.dpi)):
+        if value:
+            settings.setdefault(name, value)
+    return kind, settings
 
 
 def _lossless_settings(kind: str, origin: Origin) -> dict[str, Any]:

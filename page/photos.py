@@ -5,29 +5,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, JpegImagePlugin
+from PIL import Image
 
 from ngan.pictures import MIN_SIDE, PictureError, read_mask, read_picture
+from ngan.saving import JPEG, Origin, longest_side, quiet_pillow, save_picture
 
 MAX_MEGAPIXELS = 50  # of a photo; more would take this server's memory from others
 MAX_UPLOAD = "64mb"  # of a file
 
+quiet_pillow()
 Image.init()  # else Image.OPEN lacks some readers
 # Readers that a photo may need; others of Pillow's start programs or are known from no camera.
 _FORMATS = [name for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF") if name in Image.OPEN]
 _MOVING = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")  # more than one frame: not one photo; MPO and HEIF hold previews
-_LOSSLESS = {
-    "PNG": ("PNG", ".png", {"compress_level": 1}),
-    "WEBP": ("WEBP", ".webp", {"lossless": True, "quality": 0, "method": 0, "exact": True}),
-    "TIFF": ("TIFF", ".tif", {"compression": "tiff_adobe_deflate"}),
-    "BMP": ("BMP", ".bmp", {}),
-}
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 # What Pillow's readers of metadata let through on mutated files
 _MUTATED = (struct.error, KeyError, IndexError, TypeError, AttributeError, Image.DecompressionBombError)
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, *_MUTATED)
 _BROKEN = "This {} is a broken picture: it begins like one, but cannot be read to its end."
 _EXACT = "{}: every pixel that you did not paint is bit for bit as it was."
-_WEBP_SIDE = 16383  # longest that the format can hold, in pixels
+_LOST = " The photo's EXIF data is broken or too long, and is left out."
+_DEEP = " Grey keeps 8 of its 16 bits."
+_NAME_BYTES = 120  # of the upload's name that are kept, so that no folder finds the result's too long
 
 
 class Unusable(ValueError):
@@ -67,17 +66,18 @@ def open_photo(path: str | Path) -> Image.Image:
     if min(width, height) < MIN_SIDE:
         opened.close()
         raise Unusable(f"This picture has {width} x {height} pixels. Each side needs at least {MIN_SIDE}.")
-    if opened.format in _MOVING and getattr(opened, "n_frames", 1) > 1:
-        opened.close()
-        raise Unusable("This picture is animated or has several pages. Save one of them as a picture and open that.")
     try:
         with opened:
+            if opened.format in _MOVING and getattr(opened, "n_frames", 1) > 1:
+                raise Unusable("This picture is animated or has several pages. Save one as a picture and open that.")
             return read_picture(opened)
+    except (Unusable, FileNotFoundError):
+        raise
     except PictureError as error:
         if "mode F" in str(error) or "values outside" in str(error):
             raise Unusable("This picture has no 8-bit or 16-bit colours. Save it as PNG or JPEG first.") from error
         raise Unusable(_BROKEN.format("file")) from error
-    except _MUTATED as error:
+    except _UNREADABLE as error:
         raise Unusable(_BROKEN.format("file")) from error
 
 
@@ -108,7 +108,7 @@ def _open(path: str | Path, what: str = "file") -> Image.Image:
     except Image.DecompressionBombError as error:
         text = f"This picture has far too many pixels. At most {MAX_MEGAPIXELS} megapixels can be filled here."
         raise Unusable(text) from error
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, *_MUTATED) as error:
+    except _UNREADABLE as error:
         if _is_heic(path):
             text = "This HEIC photo cannot be read here. Share or save it as JPEG and open that."
         else:
@@ -135,56 +135,40 @@ def save_result(final: Image.Image, source: str | Path | None, folder: Path) -> 
         source: the uploaded file; None = the picture was drawn or filmed on the page itself.
         folder: where the files go.
     """
-    name = (Path(source).stem[:80] if source else "picture") + "-filled"
-    if source is None:
-        path = folder / f"{name}.png"
-        final.save(path, compress_level=1)
-        return Saved(path, None, _EXACT.format("PNG"))
-    with _open(source) as opened:
-        exif, lost = _upright_exif(opened)
-        extras = {"icc_profile": final.info.get("icc_profile"), **({"exif": exif} if exif else {})}
-        lossy = opened.format in ("JPEG", "MPO", "HEIF", "AVIF")
-        kind, suffix, options = _LOSSLESS.get(opened.format, _LOSSLESS["PNG"])
-        if kind == "WEBP" and max(final.size) > _WEBP_SIDE:
-            kind, suffix, options = _LOSSLESS["PNG"]
-        if kind == "BMP":
-            extras = {}
-        exact = folder / f"{name}{suffix}"
-        final.save(exact, format=kind, **options, **extras)
-        if not lossy:
-            return Saved(exact, None, _EXACT.format(kind) + lost)
-        tables = _jpeg_options(opened)
-        file = folder / f"{name}.jpg"
-        final.convert("RGB" if final.mode == "RGBA" else final.mode).save(file, format="JPEG", **tables, **extras)
-    how = "with your photo's own compression tables" if "qtables" in tables else "at high quality"
+    name = Path(source).stem.encode(errors="ignore")[:_NAME_BYTES].decode(errors="ignore") if source else "picture"
+    origin, whole = _origin(final, source)
+    suffix = origin.suffix if max(final.size) <= longest_side(origin.suffix) else ".png"
+    file, exact = folder / f"{name}-filled{suffix}", folder / f"{name}-filled.png"
+    whole &= _save(file, final, origin)
+    if suffix not in JPEG:
+        kind = suffix[1:].upper().replace("TIF", "TIFF")
+        deep = _DEEP if origin.mode.startswith("I") else ""
+        return Saved(file, None, _EXACT.format(kind) + deep + ("" if whole else _LOST))
+    whole &= _save(exact, final, origin)
+    how = "with your photo's own compression tables" if origin.jpeg_for(final.mode) else "at high quality"
     note = (
         f"The JPEG is written {how}; compressing again moves all pixels a little. "
-        f"In the PNG every pixel that you did not paint is bit for bit as it was.{lost}"
+        "In the PNG every pixel that you did not paint is bit for bit as it was."
     )
-    return Saved(file, exact, note)
+    return Saved(file, exact, note + ("" if whole else _LOST))
 
 
-def _jpeg_options(opened: Image.Image) -> dict:
-    if opened.format not in ("JPEG", "MPO"):
-        return {"quality": 95, "subsampling": 0}
-    sampling = JpegImagePlugin.get_sampling(opened)
-    tables = {key: table for key, table in opened.quantization.items() if key < 2}
-    if len(tables) != len(opened.quantization):  # four tables: those of a CMYK file fit nothing else
-        return {"quality": 95, "subsampling": 0}
-    return {"qtables": tables, **({"subsampling": sampling} if sampling >= 0 else {})}
+def _origin(final: Image.Image, source: str | Path | None) -> tuple[Origin, bool]:
+    """What a photo's file holds beside its pixels, and whether all of it could be read."""
+    if source is None:
+        return Origin(mode=final.mode, icc_profile=final.info.get("icc_profile") or b""), True
+    with _open(source) as opened:
+        try:
+            return Origin.of(opened), True
+        except PictureError:
+            return Origin.of(opened, metadata=False), False
 
 
-def _upright_exif(opened: Image.Image) -> tuple[bytes, str]:
-    """EXIF data for pixels that stand upright.
-
-    Pillow writes none of the camera's small preview, which would still show what was filled.
-
-    Returns:
-        The data, empty if there is none, and a sentence if it could not be kept.
-    """
+def _save(path: Path, final: Image.Image, origin: Origin) -> bool:
+    """Write a result; returns whether its metadata could be."""
     try:
-        exif = opened.getexif()
-        exif.pop(ExifTags.Base.Orientation, None)
-        return (exif.tobytes() if len(exif) else b""), ""
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error):
-        return b"", " The photo's EXIF data was broken and is left out."
+        save_picture(path, final, origin, quick=True)
+    except PictureError:
+        save_picture(path, final, origin.without_metadata(), quick=True)
+        return False
+    return True

@@ -52,6 +52,7 @@ def good_files() -> dict[str, bytes]:
         buffer = io.BytesIO()
         picture.save(buffer, kind, **options)
         files[kind.lower()] = buffer.getvalue()
+    files["heic"] = (ROOT / "tests" / "data" / "gradient.heic").read_bytes()
     return files
 
 

@@ -4,14 +4,16 @@ import io
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
-from shell import SIDE, hole, picture, save_model
+from PIL import Image, JpegImagePlugin, PngImagePlugin
+from shell import SIDE, hole, only_error, picture, save_model
 
 from ngan.__main__ import main
 from ngan.pictures import PictureError
 from ngan.saving import Origin, output_suffix, save_picture
+from page import photos
 
 PROFILE = b"\0" * 16 + b"RGB " + b"\0" * 108  # the colour space is at bytes 16 to 19
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
@@ -123,8 +125,6 @@ def test_a_profile_of_other_colours_is_left_out(model):
 
 @pytest.mark.parametrize(("sampling", "number"), [("4:4:4", 0), ("4:2:0", 2)])
 def test_jpeg_for_jpeg_keeps_the_tables_and_changes_known_pixels_little(model, sampling, number):
-    from PIL.JpegImagePlugin import get_sampling
-
     smooth = picture(0).point(lambda value: 80 + 0.3 * value)  # else colours are cut off at 0 and 255
     smooth.save("face.jpg", quality=71, subsampling=sampling, progressive=True)
     os.mkdir("out")
@@ -133,7 +133,7 @@ def test_jpeg_for_jpeg_keeps_the_tables_and_changes_known_pixels_little(model, s
     assert main(words) == 0
     face, filled = Image.open("face.jpg"), Image.open("out/face.jpg")
     assert filled.format == "JPEG" and filled.quantization == face.quantization
-    assert get_sampling(filled) == number and filled.info["progressive"]
+    assert JpegImagePlugin.get_sampling(filled) == number and filled.info["progressive"]
     far = np.ones((SIDE, SIDE), bool)
     far[:34, :34] = False  # the hole lies in the blocks, of 16 pixels where colour is halved, up to 32
     change = np.abs(np.asarray(filled).astype(int) - np.asarray(face))[far]
@@ -163,7 +163,7 @@ def test_broken_metadata_is_named_with_the_way_out(monkeypatch):
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "getexif", broken)
     with pytest.raises(PictureError, match=r"metadata cannot be read \(bad tag\); --strip-metadata leaves it out"):
         Origin.of(file)
-    assert Origin.of(file, metadata=False) == Origin()
+    assert Origin.of(file, metadata=False) == Origin("PNG", "RGB")
 
 
 def _png() -> bytes:
@@ -198,3 +198,161 @@ def test_endings(suffix, kind, expected):
 def test_the_writer_leaves_nothing_but_the_file(tmp_path):
     save_picture(tmp_path / "new" / "a.png", picture(0))
     assert os.listdir(tmp_path / "new") == ["a.png"]
+
+
+def test_names_may_be_as_long_as_the_disk_allows(tmp_path):
+    save_picture(tmp_path / f"{'n' * 251}.png", picture(0))
+    assert os.listdir(tmp_path) == [f"{'n' * 251}.png"]
+
+
+def saved_by_the_page(path: Path, folder: Path) -> tuple[photos.Saved, Image.Image]:
+    folder.mkdir()
+    saved = photos.save_result(photos.open_photo(path), path, folder)
+    assert sorted(folder.iterdir()) == sorted(filter(None, (saved.file, saved.lossless)))
+    return saved, Image.open(saved.file)
+
+
+def jpeg_of_unnamed_sampling(path: Path) -> None:
+    pixels = np.asarray(picture(0))[..., ::-1]
+    options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440, cv2.IMWRITE_JPEG_QUALITY, 71]
+    path.write_bytes(cv2.imencode(".jpg", pixels, options)[1].tobytes())
+
+
+@pytest.mark.parametrize("kind", ["several pictures", "three tables", "one table", "unnamed sampling", "ink"])
+def test_jpegs_out_of_the_common_keep_what_they_can(model, kind):
+    if kind == "several pictures":
+        picture(0).save("face.jpg", "MPO", save_all=True, append_images=[picture(1)], quality=71, subsampling=1)
+        assert Image.open("face.jpg").format == "MPO"
+    elif kind == "unnamed sampling":
+        jpeg_of_unnamed_sampling(Path("face.jpg"))
+        assert JpegImagePlugin.get_sampling(Image.open("face.jpg")) == -1
+    elif kind == "ink":
+        picture(0, "CMYK").save("face.jpg", quality=71)
+    else:
+        tables = [[16 + i] * 64 for i in range(3 if kind == "three tables" else 1)]
+        picture(0).save("face.jpg", qtables=tables)
+    face, filled = Image.open("face.jpg"), fill(model, "face.jpg", "out.jpg")
+    saved, paged = saved_by_the_page(Path("face.jpg"), Path("page"))
+    for file in (filled, paged):
+        assert file.format == "JPEG" and file.mode == "RGB"
+        assert (file.quantization == face.quantization) == (kind != "ink")
+        sampling = {"several pictures": 1, "unnamed sampling": 0, "ink": 0}.get(kind, 2)
+        assert JpegImagePlugin.get_sampling(file) == sampling
+    assert ("at high quality" in saved.note) == (kind == "ink") and saved.lossless
+
+
+def test_exif_hidden_in_pngs_text_turns_the_picture_once(model):
+    text = PngImagePlugin.PngInfo()
+    data = b"Exif\0\0" + exif(6).tobytes().removeprefix(b"Exif\0\0")
+    text.add_text("Raw profile type exif", f"\nexif\n{len(data):8}\n{data.hex()}\n")
+    text.add_text("Title", "Aunt")
+    upright = picture(0).resize((SIDE, SIDE + 8))
+    upright.transpose(Image.Transpose.ROTATE_90).save("face.png", pnginfo=text)
+    _, paged = saved_by_the_page(Path("face.png"), Path("page"))
+    for file in (fill(model, "face.png", "out.png"), paged):
+        assert file.size == upright.size and file.text == {"Title": "Aunt"}
+        assert file.getexif().get(274, 1) == 1 and file.getexif()[271] == "Maker"
+    assert np.array_equal(np.asarray(paged), np.asarray(upright))
+
+
+@pytest.mark.parametrize(
+    ("xmp", "kept"),
+    [
+        (b"<a><xmp:Thumbnails><b>painted over</b></xmp:Thumbnails><c/></a>", b"<a><c/></a>"),
+        (b"<a><xap:Thumbnails x='1'>painted over</xap:Thumbnails ></a>", b"<a></a>"),
+        (b"<a><xmp:Thumbnails/><c/></a>", b"<a><xmp:Thumbnails/><c/></a>"),
+        (b"<a><xmp:Thumbnails>painted over</a>", b""),
+    ],
+)
+def test_thumbnails_in_xmp_are_not_handed_on(xmp, kept):
+    buffer = io.BytesIO()
+    picture(0).save(buffer, "WEBP", xmp=xmp, lossless=True)
+    assert Origin.of(Image.open(buffer)).xmp == kept
+
+
+def test_metadata_too_long_for_the_format_is_named_with_the_way_out(model, capsys):
+    long = exif()
+    long[270] = "n" * 70_000  # a JPEG holds 65,533 bytes
+    picture(0).save("face.png", exif=long)
+    Image.fromarray(hole()).save("mask.png")
+    words = ["inpaint", "face.png", "mask.png", "-o", "out.jpg", "--model", model]
+    assert main(words) == 1
+    error = only_error(capsys)
+    assert "its metadata cannot be written to .jpg" in error and "--strip-metadata leaves it out" in error
+    assert sorted(os.listdir()) == ["face.png", "mask.png", "model"]
+    assert main([*words, "--strip-metadata"]) == 0
+    if photos.Image.OPEN.get("AVIF"):
+        picture(0).save("face.avif", exif=long)
+        saved, paged = saved_by_the_page(Path("face.avif"), Path("page"))
+        assert "broken or too long, and is left out" in saved.note and not paged.getexif()
+        assert Image.open(saved.lossless).getexif()[271] == "Maker"
+
+
+def test_broken_metadata_costs_no_result_on_the_page(tmp_path):
+    path = tmp_path / "face.jpg"
+    picture(0).save(path, icc_profile=PROFILE)
+
+    def broken(self):
+        raise SyntaxError("bad tag")
+
+    final = photos.open_photo(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JpegImagePlugin.JpegImageFile, "getexif", broken)
+        saved = photos.save_result(final, path, tmp_path)
+    assert "broken or too long, and is left out" in saved.note and "own compression tables" in saved.note
+    assert Image.open(saved.file).info["icc_profile"] == PROFILE
+
+
+def test_pillows_warnings_reach_nobody(model, capsys, recwarn):
+    broken = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x0f\x01\x02\0"  # five entries told, none there
+    picture(0).save("face.jpg", exif=broken)
+    Image.fromarray(hole()).save("mask.png")
+    with pytest.warns(UserWarning, match="Corrupt EXIF"):
+        Image.open("face.jpg").getexif()
+    assert main(["inpaint", "face.jpg", "mask.png", "-o", "out.png", "--model", model]) == 0
+    assert capsys.readouterr().err == "" and not [w for w in recwarn if "PIL" in w.filename]
+
+
+@pytest.mark.parametrize(("suffix", "longest"), [(".webp", 16_383), (".jpg", 65_500)])
+def test_pictures_too_long_for_the_format_are_refused(tmp_path, suffix, longest):
+    with pytest.raises(ValueError, match=f"{longest + 1}x16 pixels; {suffix} holds at most {longest} on a side"):
+        save_picture(tmp_path / f"out{suffix}", Image.new("L", (longest + 1, 16)))
+    assert os.listdir(tmp_path) == []
+    save_picture(tmp_path / f"out{suffix}", Image.new("L", (longest, 16)), quick=True)
+
+
+def test_the_page_gives_a_png_where_jpeg_is_too_short(tmp_path):
+    Image.new("RGB", (65_501, 16)).save(tmp_path / "photo.png")
+    final = photos.open_photo(tmp_path / "photo.png")
+    origin = Origin("AVIF", "RGB")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(photos, "_origin", lambda final, source: (origin, True))
+        saved = photos.save_result(final, tmp_path / "photo.avif", tmp_path)
+    assert saved.file.suffix == ".png" and saved.lossless is None and saved.note.startswith("PNG: every pixel")
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile", "kept"),
+    [
+        ("RGB", b"of no known kind, long enough", True),
+        ("P", b"of no known kind, long enough", False),  # it is RGB now
+        ("P", PROFILE, True),
+        ("L", PROFILE, False),
+        ("RGB", PROFILE.replace(b"RGB ", b"CMYK"), False),
+        ("L", PROFILE.replace(b"RGB ", b"GRAY"), True),
+    ],
+)
+def test_profiles_are_kept_where_they_fit(model, mode, profile, kept):
+    picture(0, mode).save("face.png", icc_profile=profile)
+    _, paged = saved_by_the_page(Path("face.png"), Path("page"))
+    for file in (fill(model, "face.png", "out.png"), paged):
+        assert file.info.get("icc_profile") == (profile if kept else None)
+
+
+def test_the_page_says_that_sixteen_bits_became_eight(tmp_path):
+    values = np.arange(40 * 40, dtype=np.uint16).reshape(40, 40) * 40
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    saved, file = saved_by_the_page(tmp_path / "deep.png", tmp_path / "page")
+    assert saved.note.startswith("PNG") and "8 of its 16 bits" in saved.note and saved.lossless is None
+    expected = np.rint(values.astype(float) * 255 / 65535).astype(np.uint8)
+    assert np.array_equal(np.asarray(file), np.repeat(expected[..., None], 3, axis=2))
