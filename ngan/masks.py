@@ -14,6 +14,15 @@ from torch.nn import functional as F
 
 _WORDS = "face photo SAMPLE 1987 hello Copyright www.example.com The quick brown fox 12:34 DRAFT proof do not copy"
 
+_FEATURES = (  # centre x, y and ranges of width and height of a hole over it, as shares of the image's sides
+    (0.5, 0.51, (0.4, 0.62), (0.08, 0.2)),  # both eyes
+    (0.388, 0.51, (0.14, 0.26), (0.08, 0.2)),
+    (0.612, 0.51, (0.14, 0.26), (0.08, 0.2)),
+    (0.5, 0.62, (0.12, 0.26), (0.12, 0.28)),  # nose
+    (0.5, 0.74, (0.2, 0.42), (0.08, 0.22)),  # mouth, twice as often as each other
+    (0.5, 0.74, (0.2, 0.42), (0.08, 0.22)),
+)
+
 
 def center_masks(n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
     """Return the field's centre hole: half of each side, a quarter of the area, (N, 1, H, W); draws nothing."""
@@ -84,11 +93,48 @@ def inner_masks(n: int, height: int, width: int, generator: torch.Generator) -> 
     return mask
 
 
+def feature_masks(n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
+    """Return one or two features a sample, painted over closely: both eyes, one eye, nose or mouth.
+
+    A network that sees few such holes takes them for the skin that narrow holes elsewhere are. The places are those of
+    CelebA's aligned faces in their square of rows 20 to 197.
+
+    Returns:
+        (N, 1, H, W), {0, 1}, 1 = missing; half of them strokes with round ends, half rectangles with round corners.
+    """
+    masks = []
+    for two, *draws in torch.rand(n, 15, generator=generator).tolist():
+        picture = Image.new("L", (width, height), 0)
+        for part in (draws[:7], draws[7:]) if two < 0.25 else (draws[:7],):
+            _paint_feature(ImageDraw.Draw(picture), height, width, part)
+        masks.append(_as_mask(picture))
+    return torch.stack(masks).unsqueeze(1) if masks else torch.zeros(0, 1, height, width)
+
+
+def _paint_feature(draw: ImageDraw.ImageDraw, height: int, width: int, draws: list[float]) -> None:
+    which, across, down, wide, high, bend, shape = draws
+    x, y, *ranges = _FEATURES[int(which * len(_FEATURES))]
+    x, y = (x + 0.06 * across - 0.03) * width, (y + 0.06 * down - 0.03) * height
+    half_x, half_y = (
+        side * (low + (high_end - low) * value) / 2
+        for side, (low, high_end), value in zip((width, height), ranges, (wide, high), strict=True)
+    )
+    if shape < 0.5:
+        radius = 2 * shape * min(half_x, half_y)
+        draw.rounded_rectangle([x - half_x, y - half_y, x + half_x, y + half_y], radius, fill=1)
+        return
+    reach, sag = max(half_x - half_y, 1), (bend - 0.5) * half_y
+    points = [(x - reach, y - sag), (x, y + sag), (x + reach, y - sag)]
+    draw.line(points, fill=1, width=max(1, round(2 * half_y)), joint="curve")
+    for px, py in points:
+        draw.ellipse([px - half_y, py - half_y, px + half_y, py + half_y], fill=1)
+
+
 def mixed_masks(n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
-    """Return centre (15 %), box (25 %), inner, free-form, wide holes (20 % each), mixed; (N, 1, H, W), 1 = missing."""
+    """Return centre (12 %), box (18 %), feature (25 %), inner, free-form, wide holes (15 % each); (N, 1, H, W)."""
     share = _uniform(n, generator)
-    makers = (center_masks, box_masks, inner_masks, freeform_masks, wide_masks)
-    kind = torch.bucketize(share, torch.tensor([0.15, 0.4, 0.6, 0.8]))
+    makers = (center_masks, box_masks, feature_masks, inner_masks, freeform_masks, wide_masks)
+    kind = torch.bucketize(share, torch.tensor([0.12, 0.3, 0.55, 0.7, 0.85]))
     mask = torch.empty(n, 1, height, width)
     for i, maker in enumerate(makers):
         mask[kind == i] = maker(int((kind == i).sum()), height, width, generator)
@@ -99,6 +145,7 @@ MASK_MAKERS: dict[str, Callable[[int, int, int, torch.Generator], torch.Tensor]]
     "center": center_masks,
     "box": box_masks,
     "inner": inner_masks,
+    "feature": feature_masks,
     "freeform": freeform_masks,
     "wide": wide_masks,
     "mixed": mixed_masks,
@@ -317,7 +364,13 @@ def _draw_strokes(height: int, width: int, strokes: list[list[list[float]]], thi
         radius = (thickness - 1) / 2
         for x, y in points if radius >= 1 else ():
             draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=1)
-    return torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(height, width).float()
+    return _as_mask(picture)
+
+
+def _as_mask(picture: Image.Image) -> torch.Tensor:
+    """A picture of mode L with values 0 and 1 as (H, W), {0, 1}."""
+    values = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    return values.view(picture.height, picture.width).float()
 
 
 @lru_cache(maxsize=64)

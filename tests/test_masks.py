@@ -17,6 +17,7 @@ AREAS = {
     "center": (0.25, 0.25, 0.25, 0.25),
     "box": (0.06, 0.26, 0.11, 0.17),  # sides of 1/4 to 1/2, mean (3/8)^2 = 0.14
     "inner": (0.008, 0.26, 0.07, 0.11),  # sides of 1/10 to 1/2, mean 0.3^2 = 0.09
+    "feature": (0.008, 0.2, 0.03, 0.08),  # one eye closely to eyes and mouth widely
     "freeform": (0.002, 0.7, 0.06, 0.25),
     "wide": (0.01, 0.9, 0.12, 0.45),
     "mixed": (0.002, 0.9, 0.1, 0.3),
@@ -166,3 +167,13 @@ def test_inner_holes_lie_over_the_inner_face_and_are_often_bars():
     heights, widths = masks.amax(3).sum((1, 2)), masks.amax(2).sum((1, 2))
     assert (masks.sum((1, 2, 3)) == heights * widths).all()  # one box each
     assert ((heights / widths > 2) | (widths / heights > 2)).float().mean() > 0.2
+
+
+def test_feature_holes_cover_eyes_nose_or_mouth_and_little_else():
+    masks = make_masks("feature", 400, 100, 100, seeded(3))[:, 0]
+    assert not masks[:, :30].any() and not masks[:, 96:].any() and not masks[..., :10].any()
+    eyes, nose, mouth = masks[:, 51, [39, 61]], masks[:, 62, 50], masks[:, 74, 50]
+    assert (eyes.amax(1) + nose + mouth > 0).float().mean() > 0.95
+    for part, low, high in ((eyes[:, 0], 0.3, 0.7), (eyes[:, 1], 0.3, 0.7), (nose, 0.15, 0.6), (mouth, 0.25, 0.7)):
+        assert low < part.mean() < high
+    assert 0.1 < eyes.amin(1).mean() < eyes.amax(1).mean() - 0.15  # both eyes, and one alone
