@@ -34,6 +34,7 @@ EXAMPLES = [  # caption, picture, mask; without one the damage is found
 BRUSH = ("#" + bytes(PAINT[:3]).hex(), PAINT[3] / 255)
 KEPT_SECONDS = 3000  # files older than this are deleted, every ten minutes: after an hour at most
 WAITING = 64  # requests that may wait in the queue
+SESSIONS = 1000  # visits and calls that are remembered; Gradio keeps about 0.1 MB of each, and 10,000 of them
 
 HEAD = """
 # Paint it over, get the face back
@@ -190,6 +191,7 @@ if __name__ == "__main__":
         css_paths=PAGE / "page.css",
         js=(PAGE / "page.js").read_text(),
         max_file_size=MAX_UPLOAD,
+        state_session_capacity=SESSIONS,
         enable_monitoring=False,
         run_history=False,
         mcp_server=mcp,

@@ -62,7 +62,7 @@ def main() -> None:
             process.wait(20)
     soak["seconds"] = round(soak["seconds"], 1)
     result = {
-        "machine": f"{os.cpu_count()} CPU cores",
+        "machine": f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} CPU cores",
         "server_threads": args.threads,
         "idle_memory_mb": round(idle),
         "at_once": burst,
