@@ -264,9 +264,10 @@ def _fills_whole(faces: list[Face], size: tuple[int, int]) -> bool:
     if not faces:
         return True
     face, side = faces[0], min(size)
-    # as far as the search errs: 57 of 60 faces of the training framing pass
-    near = max(abs(face.x - width / 2), abs(face.y - height / 2)) < 0.06 * side
-    return len(faces) == 1 and near and 0.8 < face.side / side < 1.2 and abs(face.angle) < 8
+    # as far as the search errs: the middle of 9 in 10 faces of the training framing is found within 0.016 of the side.
+    # Portraits whose eyes stand 0.05 higher got neither eyes nor mouths when they were filled as a whole.
+    near = max(abs(face.x - width / 2), abs(face.y - height / 2)) < 0.03 * side
+    return len(faces) == 1 and near and 0.8 < face.side / side < 1.2 and abs(face.angle) < 6
 
 
 def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -389,3 +389,12 @@ def test_a_damaged_avif_is_refused_by_name(tmp_path: Path):
 def test_phone_photos_open():
     pytest.importorskip("pi_heif")
     assert {".heic", ".heif"} <= set(Image.registered_extensions())
+
+
+@pytest.mark.parametrize(
+    ("face", "aligned"), [(Face(50, 51, 108, 2), False), (Face(50, 45, 110, 0), True), (Face(50, 50, 100, 7), True)]
+)
+def test_only_a_face_as_the_training_faces_stand_is_filled_as_the_whole_picture(inpainter, monkeypatch, face, aligned):
+    monkeypatch.setattr("ngan.inference.find_faces", lambda *_: [face])
+    result = inpainter.fill(noise(100, 100, 3), box_mask(100, 100))
+    assert result.faces == ([face] if aligned else [])
