@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import resource
+import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -18,13 +19,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-import ngan.inference as inference
-from ngan.inference import Inpainter
-from ngan.pictures import read_picture
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import ngan.inference as inference  # noqa: E402
+from ngan.inference import Inpainter  # noqa: E402
+from ngan.pictures import read_picture  # noqa: E402
 
 SIZE = (4000, 3000)  # width and height of the photo, in pixels
 FACE = (1400, 800, 1500)  # left, upper border and side of the pasted face, in pixels
-PORTRAIT = Path(__file__).parent.parent / "examples" / "astronaut.png"
+PORTRAIT = ROOT / "examples" / "astronaut.png"
 
 
 def photo() -> tuple[bytes, bytes]:
