@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from ngan.deep import sixteen_bits, with_sixteen_bits
 from ngan.faces import face_in, find_faces
 from ngan.framing import Face, touches
 from ngan.model import NGAN, NGANOutput
@@ -83,7 +84,7 @@ class Inpainter:
         """Fill what the mask marks, or what looks damaged.
 
         Args:
-            image: a picture, a file, or an array, uint8 (H, W), (H, W, 3) or (H, W, 4), or uint16 (H, W). It is turned
+            image: a picture, a file, or an array, uint8 or uint16, (H, W), (H, W, 3) or (H, W, 4). It is turned
                 upright as its EXIF says.
             mask: a picture, a file, or an array of the upright picture's size: bool, float in [0, 1] or uint8; what is
                 white (grey value over 127, True, over 0.5) is filled, transparent counts as black. None = find the
@@ -92,15 +93,27 @@ class Inpainter:
                 of the upright picture. None = find them. An empty list = there is none.
 
         Returns:
-            A picture of the upright picture's size. RGB, RGBA and L keep their mode; all others come back as RGB, on
-            white where transparent, and their known pixels are those of that conversion. Known pixels are untouched;
-            filled ones are opaque. The picture itself if no mask is given and no damage found.
+            A picture of the upright picture's size. L, LA, RGB, RGBA and 16-bit grey keep their mode; bilevel ones
+            come back as L, palettes as RGB or, transparent, RGBA, all others as RGB, and their known pixels are those
+            of that conversion. Known pixels are untouched; filled ones are opaque. The picture itself if no mask is
+            given and no damage found. Of 16-bit colours, which Pillow cannot hold, it has the nearest 8 bits, and a
+            warning is logged if they came from a file or an array: `fill` tells all 16, and `ngan.saving.save_picture`
+            writes them.
 
         Raises:
             PictureError: a picture, mask or face that cannot be read or used; it is a ValueError.
             FileNotFoundError: no such file.
         """
-        return self._run(image, mask, faces).final
+        final = self._run(image, mask, faces).final
+        values = sixteen_bits(final)
+        if values is not None and values.ndim == 2:
+            profile = final.info.get("icc_profile")
+            final = Image.fromarray(values)
+            if profile:
+                final.info["icc_profile"] = profile
+        elif values is not None and not isinstance(image, Image.Image):
+            _logger.warning("the picture has 16 bits a colour, what is returned has 8; fill(...).sixteen_bits has all")
+        return final
 
     def fill(self, image: Source, mask: Source | None = None, faces: Sequence[FaceLike] | None = None) -> Result:
         """Fill as `__call__` does, and tell which faces were filled, by which steps, and what else to know."""
@@ -218,7 +231,7 @@ class Inpainter:
             canvas[window][ring] = np.rint(share * pixels + (1 - share) * canvas[window][ring])
         result = np.array(job.picture)
         result[job.hole] = _in_mode(canvas[job.hole].astype(np.float32), job.picture.mode)
-        job.final = Image.fromarray(result)
+        job.final = with_sixteen_bits(Image.fromarray(result), job.picture, job.hole)
         if "icc_profile" in job.picture.info:
             job.final.info["icc_profile"] = job.picture.info["icc_profile"]
 
@@ -293,8 +306,10 @@ def _split(output: NGANOutput) -> list[NGANOutput]:
 
 
 def _in_mode(colours: np.ndarray, mode: str) -> np.ndarray:
-    """(n, 3) float colours in [0, 255] as uint8 pixels of mode L, RGB or RGBA."""
-    if mode == "L":
-        colours = colours @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    """(n, 3) float colours in [0, 255] as uint8 pixels of mode L, LA, RGB or RGBA."""
+    if mode in ("L", "LA"):
+        colours = colours @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)
     pixels = np.rint(colours).clip(0, 255).astype(np.uint8)
-    return np.pad(pixels, ((0, 0), (0, 1)), constant_values=255) if mode == "RGBA" else pixels
+    if mode.endswith("A"):
+        return np.pad(pixels, ((0, 0), (0, 1)), constant_values=255)
+    return pixels[:, 0] if mode == "L" else pixels

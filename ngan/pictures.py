@@ -1,4 +1,4 @@
-"""Pictures and masks as people give them: any file, mode and turn in, upright 8-bit pictures out."""
+"""Pictures and masks as people give them: any file, mode and turn in, upright pictures out."""
 
 import importlib.util
 import struct
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
+
+from ngan.deep import carrying, content_of, decoded
 
 MAX_PIXELS = 100_000_000  # of a picture
 MIN_SIDE = 16  # of a picture, in pixels
@@ -70,14 +72,15 @@ class PictureError(ValueError):
 
 
 def read_picture(image: Source) -> Image.Image:
-    """Read a picture, upright, as L, RGB or RGBA.
+    """Read a picture, upright, as L, LA, RGB or RGBA.
 
     Args:
         image: as in `Inpainter.__call__`.
 
     Returns:
-        A picture of mode L or RGBA if it was that, else RGB: transparency of other modes is put on white, 16-bit grey
-        is scaled to 8 bits. A colour profile stays in `info` where the mode stayed.
+        A picture of that mode if it was of one; bilevel ones come as L, palettes as RGB or, transparent, RGBA, all
+        others as RGB. Of 16 bits a channel, `ngan.deep.sixteen_bits` of it tells all, and its own 8 are the nearest. A
+        colour profile stays in `info` where the mode stayed.
 
     Raises:
         PictureError: it cannot be read, or is too large, too small, or of a kind that has no fixed meaning.
@@ -90,10 +93,22 @@ def read_picture(image: Source) -> Image.Image:
         )
     if min(picture.size) < MIN_SIDE:
         raise PictureError(f"image: {picture.width}x{picture.height} pixels; each side needs at least {MIN_SIDE}")
+    content = content_of(picture)
+    orientation = _orientation(picture) if content else 1  # asked for now: Pillow forgets it when it turns a TIFF
     picture = _upright(picture, image, "image")
-    if picture.mode in ("L", "RGB", "RGBA"):
-        return picture
-    return on_white(_to_eight_bits(picture, "image"))
+    profile = picture.info.get("icc_profile")
+    if content:
+        try:
+            picture = carrying(decoded(content, orientation, picture))
+        except ValueError as error:
+            raise PictureError(f"image: {error}") from error
+    elif picture.mode.startswith("I"):
+        picture = carrying(_whole_numbers(picture, "image"))
+    else:
+        return _to_eight_bits(picture, "image")
+    if profile:
+        picture.info["icc_profile"] = profile
+    return picture
 
 
 def read_mask(mask: Source, size: tuple[int, int]) -> np.ndarray:
@@ -140,14 +155,11 @@ def _open(source: Source, name: str) -> Image.Image:
         return source
     if isinstance(source, np.ndarray):
         shaped = source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (3, 4))
-        if (
-            0 in source.shape
-            or not shaped
-            or (source.dtype != np.uint8 and not (source.dtype == np.uint16 and source.ndim == 2))
-        ):
-            expected = "uint8 of (H, W), (H, W, 3) or (H, W, 4), or uint16 of (H, W)"
+        if 0 in source.shape or not shaped or source.dtype not in (np.uint8, np.uint16):
+            expected = "uint8 or uint16 of (H, W), (H, W, 3) or (H, W, 4)"
             raise PictureError(f"{name}: array of {source.dtype} and shape {source.shape}; expected {expected}")
-        return Image.fromarray(np.ascontiguousarray(source))
+        source = np.ascontiguousarray(source)
+        return carrying(source) if source.dtype == np.uint16 else Image.fromarray(source)
     if not isinstance(source, str | Path):
         raise PictureError(f"{name}: {type(source).__name__}; expected a PIL image, a file's path or an array")
     try:
@@ -170,20 +182,33 @@ def _upright(picture: Image.Image, source: object, name: str) -> Image.Image:
         raise PictureError(f"{what} is not a picture that can be read") from error
 
 
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except _UNREADABLE:  # what is wrong is said where the picture is turned
+        return 1
+
+
+def _whole_numbers(picture: Image.Image, name: str) -> np.ndarray:
+    """(H, W), uint16, of a picture whose mode begins with I."""
+    values = np.asarray(picture).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise PictureError(f"{name}: mode {picture.mode} with values outside 0..65535")
+    return values.astype(np.uint16)
+
+
 def _to_eight_bits(picture: Image.Image, name: str) -> Image.Image:
     """Bring a picture of any mode to L, LA, RGB or RGBA."""
     if picture.mode.startswith("I"):
-        values = np.asarray(picture).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise PictureError(f"{name}: mode {picture.mode} with values outside 0..65535")
-        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+        return carrying(_whole_numbers(picture, name))
     if picture.mode == "F":
         raise PictureError(f"{name}: mode F; floating point pixels have no fixed range, convert the picture to 8 bits")
-    if picture.mode == "La":
-        return picture.convert("LA")
-    if picture.mode in ("P", "PA", "RGBa"):
-        return picture.convert("RGBA")
-    return picture if picture.mode in ("L", "LA", "RGB", "RGBA") else picture.convert("RGB")
+    grey = picture.mode in ("1", "L", "LA", "La")
+    if picture.has_transparency_data:  # a palette or a colour that is transparent included
+        mode = "LA" if grey else "RGBA"
+    else:
+        mode = "L" if grey else "RGB"
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def on_white(picture: Image.Image) -> Image.Image:

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageOps, JpegImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
+from ngan import deep
 from ngan.pictures import PictureError, on_white
 
 LOSSLESS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -27,6 +29,7 @@ LOSSLESS: dict[str, tuple[str, dict[str, Any]]] = {
     ".bmp": ("BMP", {}),
 }
 JPEG = (".jpg", ".jpeg")
+_DEEP = (".png", ".tif", ".tiff")  # hold 16 bits a channel
 FORMATS = ("lossless", "same", "png", "webp", "tiff", "bmp", "jpeg")
 _SUFFIXES = {"PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp"}  # by Pillow's names
 _SUFFIXES |= dict.fromkeys(("JPEG", "MPO", "HEIF", "AVIF"), ".jpg")
@@ -48,7 +51,7 @@ _BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
     *(OverflowError, ZeroDivisionError, struct.error),
 )
-_PROFILE_MODES = {b"GRAY": ("L",), b"RGB ": ("RGB", "RGBA"), b"CMYK": ()}  # that a colour space fits
+_PROFILE_MODES = {b"GRAY": ("L", "LA", "I;16"), b"RGB ": ("RGB", "RGBA"), b"CMYK": ()}  # that a colour space fits
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def save_picture(path: Path, picture: Image.Image, origin: Origin | None = None,
 
     Args:
         path: ends in one of `LOSSLESS` or `JPEG`; folders above it are made.
-        picture: of mode L, RGB or RGBA; its `info` is emptied.
+        picture: of mode L, LA, RGB, RGBA or I;16; its `info` is emptied. PNG and TIFF hold its 16 bits if it has them.
         origin: of the picture.
         quick: rather a larger file than a longer wait.
 
@@ -177,19 +180,29 @@ def save_picture(path: Path, picture: Image.Image, origin: Origin | None = None,
     if max(picture.size) > longest_side(suffix):
         size = f"{picture.width}x{picture.height}"
         raise ValueError(f"{path}: {size} pixels; {suffix} holds at most {longest_side(suffix)} on a side")
+    values = np.asarray(picture) if picture.mode == "I;16" else deep.sixteen_bits(picture)
+    if values is not None:
+        whole = values.ndim == 2 and suffix in _DEEP
+        picture = Image.fromarray(values) if whole else deep.carrying(values)
     if suffix in JPEG:
         picture = picture if picture.mode == "L" else on_white(picture)
+    elif suffix == ".bmp" and picture.mode == "LA":
+        picture = picture.convert("RGBA")
     picture.info.clear()  # so that nothing but the settings is written
-    buffer = io.BytesIO()
     try:
         kind, settings = _settings(suffix, picture.mode, origin)
-        picture.save(buffer, kind, **settings, **(_QUICK.get(kind, {}) if quick else {}))
+        if values is not None and values.ndim == 3 and suffix in _DEEP:
+            content = deep.png(values, settings, 1 if quick else 6) if kind == "PNG" else deep.tiff(values, settings)
+        else:
+            buffer = io.BytesIO()
+            picture.save(buffer, kind, **settings, **(_QUICK.get(kind, {}) if quick else {}))
+            content = buffer.getvalue()
     except _BROKEN as error:
         if origin == origin.without_metadata():
             raise
         reason = f"its metadata cannot be written to {suffix} ({error}); --strip-metadata leaves it out"
         raise PictureError(reason) from error
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, content)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ngan.deep import sixteen_bits
 from ngan.framing import Face
 from ngan.model import NGANOutput
 from ngan.pictures import on_white
@@ -40,7 +41,7 @@ class Result:
     """A filled picture and how it came about.
 
     Attributes:
-        final: as from `Inpainter.__call__`.
+        final: as from `Inpainter.__call__`, but always of 8 bits a channel.
         mask: L, {0, 255}, of the same size, 255 = filled.
         faces: those that were filled, or that damage was looked for in; none if the picture was filled as a whole.
         inside: the stages of each of `faces`, upright, at most 512 pixels a side; the whole picture's own where it was
@@ -53,6 +54,11 @@ class Result:
     faces: list[Face] = field(default_factory=list)
     inside: list[Stages] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def sixteen_bits(self) -> np.ndarray | None:
+        """`final` in 16 bits, uint16, (H, W), (H, W, 3) or (H, W, 4), if the picture had so many; else None."""
+        return sixteen_bits(self.final)
 
 
 def whole_stages(rgb: np.ndarray, hole: np.ndarray, final: Image.Image, look: NGANOutput) -> Stages:

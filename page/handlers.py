@@ -17,6 +17,7 @@ from PIL import Image
 from ngan.faces import Face, find_faces
 from ngan.inference import Result
 from ngan.pictures import PictureError, on_white
+from ngan.saving import Origin, save_picture
 from page import canvas, photos, views
 from page.canvas import EXPIRED, Photo
 from page.photos import Unusable
@@ -196,7 +197,8 @@ class Handlers:
 
     def _write(self, picture: Image.Image, name: str) -> str:
         path = self._new_folder() / name
-        picture.save(path, compress_level=1)
+        profile = picture.info.get("icc_profile") or b""
+        save_picture(path, picture, Origin(mode=picture.mode, icc_profile=profile), quick=True)
         return str(path)
 
     def _new_folder(self) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ngan.deep import sixteen_bits
 from ngan.pictures import MIN_SIDE, PictureError, read_mask, read_picture
 from ngan.saving import JPEG, Origin, longest_side, quiet_pillow, save_picture
 
@@ -25,7 +26,7 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, *_MUTAT
 _BROKEN = "This {} is a broken picture: it begins like one, but cannot be read to its end."
 _EXACT = "{}: every pixel that you did not paint is bit for bit as it was."
 _LOST = " The photo's EXIF data is broken or too long, and is left out."
-_DEEP = " Grey keeps 8 of its 16 bits."
+_DEEP = " All 16 bits of its colours are kept."
 _NAME_BYTES = 120  # of the upload's name that are kept, so that no folder finds the result's too long
 
 
@@ -49,7 +50,7 @@ class Saved:
 
 
 def open_photo(path: str | Path) -> Image.Image:
-    """Read an uploaded photo, upright, as L, RGB or RGBA.
+    """Read an uploaded photo, upright, as L, LA, RGB or RGBA.
 
     Raises:
         Unusable: it is none, or broken, moving, or too large or small.
@@ -74,6 +75,8 @@ def open_photo(path: str | Path) -> Image.Image:
     except (Unusable, FileNotFoundError):
         raise
     except PictureError as error:
+        if "16 bits a channel" in str(error):
+            raise Unusable("This picture has 16 bits a colour in a rare form. Save it as PNG first.") from error
         if "mode F" in str(error) or "values outside" in str(error):
             raise Unusable("This picture has no 8-bit or 16-bit colours. Save it as PNG or JPEG first.") from error
         raise Unusable(_BROKEN.format("file")) from error
@@ -137,12 +140,13 @@ def save_result(final: Image.Image, source: str | Path | None, folder: Path) -> 
     """
     name = Path(source).stem.encode(errors="ignore")[:_NAME_BYTES].decode(errors="ignore") if source else "picture"
     origin, whole = _origin(final, source)
+    has_deep = sixteen_bits(final) is not None  # asked before it is written, which empties its `info`
     suffix = origin.suffix if max(final.size) <= longest_side(origin.suffix) else ".png"
     file, exact = folder / f"{name}-filled{suffix}", folder / f"{name}-filled.png"
     whole &= _save(file, final, origin)
     if suffix not in JPEG:
         kind = suffix[1:].upper().replace("TIF", "TIFF")
-        deep = _DEEP if origin.mode.startswith("I") else ""
+        deep = _DEEP if has_deep else ""
         return Saved(file, None, _EXACT.format(kind) + deep + ("" if whole else _LOST))
     whole &= _save(exact, final, origin)
     how = "with your photo's own compression tables" if origin.jpeg_for(final.mode) else "at high quality"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -52,6 +53,8 @@ def good_files() -> dict[str, bytes]:
         buffer = io.BytesIO()
         picture.save(buffer, kind, **options)
         files[kind.lower()] = buffer.getvalue()
+    deep = np.random.default_rng(0).integers(0, 65536, (40, 48, 3), dtype=np.uint16)
+    files["deep.png"], files["deep.tif"] = (cv2.imencode(end, deep)[1].tobytes() for end in (".png", ".tif"))
     files["heic"] = (ROOT / "tests" / "data" / "gradient.heic").read_bytes()
     return files
 

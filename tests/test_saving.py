@@ -347,12 +347,3 @@ def test_profiles_are_kept_where_they_fit(model, mode, profile, kept):
     _, paged = saved_by_the_page(Path("face.png"), Path("page"))
     for file in (fill(model, "face.png", "out.png"), paged):
         assert file.info.get("icc_profile") == (profile if kept else None)
-
-
-def test_the_page_says_that_sixteen_bits_became_eight(tmp_path):
-    values = np.arange(40 * 40, dtype=np.uint16).reshape(40, 40) * 40
-    Image.fromarray(values).save(tmp_path / "deep.png")
-    saved, file = saved_by_the_page(tmp_path / "deep.png", tmp_path / "page")
-    assert saved.note.startswith("PNG") and "8 of its 16 bits" in saved.note and saved.lossless is None
-    expected = np.rint(values.astype(float) * 255 / 65535).astype(np.uint8)
-    assert np.array_equal(np.asarray(file), np.repeat(expected[..., None], 3, axis=2))
