@@ -4,7 +4,7 @@ A checkpoint is the folder `checkpoint-0001234` (the number of updates made) wit
 
     generators.safetensors, discriminators.safetensors   the weights, float32
     average.safetensors                                  the generators' moving average
-    generators_adam.safetensors, discriminators_adam.safetensors   Adam's moments, named `<parameter>.<moment>`
+    generators_adam.safetensors, discriminators_adam.safetensors   optimizer states, named `<parameter>.<state>`
     state.json                                           counters and the configuration, written last
 
 It is written into a hidden temporary folder, flushed to the disk and then renamed, so that a kill leaves the old ones
@@ -137,7 +137,8 @@ def load_checkpoint(
         names = ("generators", "discriminators", "average", "generators_adam", "discriminators_adam")
         loaded = {name: load_file(folder / f"{name}.safetensors") for name in names}
         counters = Counters(**state["counters"])
-        before = state["config"].items()
+        before = state["config"]
+        before.setdefault("optimizer", "adam")  # older ones do not say
     except _DAMAGE as error:
         raise ValueError(f"checkpoint {folder} is damaged: {error}") from error
     check_weights(networks.generators, loaded["generators"], f"{folder}/generators.safetensors")
@@ -145,7 +146,7 @@ def load_checkpoint(
     check_weights(networks.generators, loaded["average"], f"{folder}/average.safetensors")
     changed = [
         f"{name} {value!r} -> {config[name]!r}"
-        for name, value in before
+        for name, value in before.items()
         if config and name not in _FREE_FIELDS and config.get(name, value) != value
     ]
     if changed:
@@ -154,7 +155,8 @@ def load_checkpoint(
     networks.discriminators.load_state_dict(loaded["discriminators"])
     for name, tensor in loaded["average"].items():
         average.average[name].copy_(tensor)
-    _restore(networks.generators, optimizers.generators, loaded["generators_adam"])
+    if not config or config.get("optimizer") == before["optimizer"]:  # else its moments start anew
+        _restore(networks.generators, optimizers.generators, loaded["generators_adam"])
     _restore(networks.discriminators, optimizers.discriminators, loaded["discriminators_adam"])
     return counters
 

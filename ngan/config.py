@@ -9,12 +9,14 @@ from typing import Any
 
 from ngan.losses import DISTANCES
 from ngan.masks import MASK_KINDS
+from ngan.optimizers import OPTIMIZERS
 
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
-    # Paper: MSE, binary cross-entropy, no EMA is named; the weight of the adversarial terms is unknown, GLCIC's 4e-4
-    # stands in.
+    # Paper: MSE, binary cross-entropy, DCGAN-style training (so Adam), no EMA is named; the weight of the adversarial
+    # terms is unknown, GLCIC's 4e-4 stands in.
     "paper": {
+        "optimizer": "adam",
         "distance": "mse",
         "hole_weight": 0.0,
         "lambda_coding": 1.0,
@@ -90,7 +92,8 @@ class TrainConfig:
     )
     generator_only_steps: int = 3000  # first phase: reconstruction only
     discriminator_only_steps: int = 200  # second phase: critics only; then all five networks
-    learning_rate: float = 5e-4  # of both generators (Adam)
+    optimizer: str = "muon"  # of both generators: "muon" (inner matrices; Adam for the rest) or "adam"
+    learning_rate: float = 5e-4  # of both generators
     discriminator_learning_rate: float = 1e-3  # of all three critics (Adam)
     beta1: float = 0.9  # of the generators' Adam
     discriminator_beta1: float = 0.5  # of the critics' Adam
@@ -142,6 +145,7 @@ class TrainConfig:
             "recipe": tuple(RECIPES),
             "distance": DISTANCES,
             "masks": MASK_KINDS,
+            "optimizer": OPTIMIZERS,
             "schedule": ("cosine", "minutes", "constant"),
             "mixed_precision": ("bf16", "no"),
             "report_to": ("tensorboard", "wandb", "trackio", "none"),

@@ -24,6 +24,7 @@ from ngan.losses import (
 )
 from ngan.masks import composite, crop, crop_box, damage, make_masks
 from ngan.model import NGAN, NGANDiscriminators, NGANOutput
+from ngan.optimizers import make_optimizer
 
 CRITICS = "discriminators"  # folder of the critics within that of a model
 LOSSES = ("code_g", "code_d", "image_g", "global_d", "local_d")
@@ -41,7 +42,7 @@ class Networks:
 
 @dataclass
 class Optimizers:
-    """One Adam for both generators, one for all critics."""
+    """One optimizer for both generators, one for all critics."""
 
     generators: torch.optim.Optimizer
     discriminators: torch.optim.Optimizer
@@ -141,14 +142,11 @@ def _eager(module: nn.Module) -> nn.Module:
 
 
 def make_optimizers(networks: Networks, config: TrainConfig) -> Optimizers:
-    """Build Adam for both generators and for all critics."""
+    """Build the optimizers of both generators and of all critics."""
     return Optimizers(
-        torch.optim.Adam(networks.generators.parameters(), config.learning_rate, (config.beta1, 0.99), fused=True),
-        torch.optim.Adam(
-            networks.discriminators.parameters(),
-            config.discriminator_learning_rate,
-            (config.discriminator_beta1, 0.99),
-            fused=True,
+        make_optimizer(networks.generators, config.optimizer, config.learning_rate, (config.beta1, 0.99)),
+        make_optimizer(
+            networks.discriminators, "adam", config.discriminator_learning_rate, (config.discriminator_beta1, 0.99)
         ),
     )
 

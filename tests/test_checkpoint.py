@@ -180,3 +180,14 @@ def test_latest_of_nothing_is_a_fresh_start_and_a_named_one_must_exist(tmp_path,
     assert state.counters == Counters()
     with pytest.raises(ValueError, match="'checkpoint-0000009': no such folder"):
         state.resume(tmp_path, "checkpoint-0000009")
+
+
+def test_another_optimizer_goes_on_without_the_moments_of_the_one_before(tmp_path, batch, caplog):
+    State(*batch, updates=2).save(tmp_path)
+    other = State(*batch)
+    other.config = dataclasses.replace(other.config, optimizer="adam")
+    other.optimizers = make_optimizers(other.networks, other.config)
+    other.resume(tmp_path)
+    assert "optimizer 'muon' -> 'adam'" in caplog.text
+    other.update()
+    assert other.counters.step == 3

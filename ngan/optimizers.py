@@ -1,0 +1,91 @@
+"""Optimizers of the generators: Adam, or Muon for what lies inside and Adam for the rest."""
+
+import torch
+from torch import nn
+from torch.optim._muon import DEFAULT_A, DEFAULT_B, DEFAULT_C, DEFAULT_NS_STEPS, EPS, muon
+
+OPTIMIZERS = ("muon", "adam")
+MOMENTUM = 0.95  # of Muon, with Nesterov's look ahead
+_EDGES = ("stem", "head", "read", "code_generator.up2")  # of the generators: they read or write pixels
+
+
+class MuonAdam(torch.optim.Adam):
+    """Muon (Jordan et al. 2024) for matrices, Adam for all else, as one optimizer with one learning rate.
+
+    Muon makes the singular values of a matrix's momentum nearly equal before it steps: directions that few pictures
+    need, such as thin or rare things, move as fast as those that all need. A convolution counts as the matrix of its
+    filters. Its step is scaled to the size that Adam's has (Liu et al. 2025, "Muon is scalable for LLM training"), so
+    both share a rate. What stands in the checkpoint of a matrix is its momentum, in the matrix's own shape.
+
+    Args:
+        matrices: parameters of two dimensions or more.
+        others: all other parameters.
+        learning_rate: of both.
+        betas: of Adam.
+    """
+
+    def __init__(
+        self,
+        matrices: list[nn.Parameter],
+        others: list[nn.Parameter],
+        learning_rate: float,
+        betas: tuple[float, float] = (0.9, 0.99),
+    ) -> None:
+        groups = [{"params": others, "muon": False}, {"params": matrices, "muon": True}]
+        super().__init__([group for group in groups if group["params"]], learning_rate, betas, fused=True)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Make one step; gradients of the matrices are gone then."""
+        for group in self.param_groups:
+            if group["muon"]:
+                self._step_matrices(group)
+        return super().step(closure)
+
+    def _step_matrices(self, group: dict) -> None:
+        moved = [p for p in group["params"] if p.grad is not None]
+        for p in moved:
+            if "momentum" not in self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+        muon(
+            [_rows(p).view(len(p), -1) for p in moved],
+            [_rows(p.grad.contiguous(memory_format=_layout(p))).view(len(p), -1) for p in moved],
+            [_rows(self.state[p]["momentum"]).view(len(p), -1) for p in moved],
+            lr=group["lr"],
+            weight_decay=0.0,
+            momentum=MOMENTUM,
+            nesterov=True,
+            ns_coefficients=(DEFAULT_A, DEFAULT_B, DEFAULT_C),
+            ns_steps=DEFAULT_NS_STEPS,
+            eps=EPS,
+            adjust_lr_fn="match_rms_adamw",
+            has_complex=False,
+        )
+        for p in moved:
+            p.grad = None  # Adam passes over it
+
+
+def _layout(parameter: torch.Tensor) -> torch.memory_format:
+    last = parameter.ndim == 4 and parameter.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def _rows(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a view of a weight whose rows, one an output channel, lie in one piece each."""
+    return tensor.permute(0, 2, 3, 1) if _layout(tensor) == torch.channels_last else tensor
+
+
+def inner_matrices(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Split a module's parameters into the matrices that neither read nor write pixels, and all others."""
+    matrices, others = [], []
+    for name, parameter in module.named_parameters():
+        layer = name.rpartition(".")[0]
+        inner = parameter.ndim >= 2 and not layer.endswith(_EDGES)
+        (matrices if inner else others).append(parameter)
+    return matrices, others
+
+
+def make_optimizer(module: nn.Module, kind: str, learning_rate: float, betas: tuple[float, float]) -> MuonAdam:
+    """Build an optimizer of `OPTIMIZERS` for all parameters of a module; "adam" is `MuonAdam` without a matrix."""
+    matrices, others = inner_matrices(module) if kind == "muon" else ([], list(module.parameters()))
+    return MuonAdam(matrices, others, learning_rate, betas)
