@@ -234,11 +234,7 @@ class NGAN(
         Raises:
             ValueError: shapes that do not fit.
         """
-        if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
-            raise ValueError(f"image: shape {tuple(image.shape)}, expected (N, 3, H, W) without an empty side")
-        expected = (image.shape[0], 1, *image.shape[2:])
-        if mask is not None and mask.shape != expected:
-            raise ValueError(f"mask: shape {tuple(mask.shape)}, expected {expected} for image {tuple(image.shape)}")
+        check_shapes(image, mask)
         if mask is None:
             hint = torch.full_like(image[:, :1], MASK_UNKNOWN)
             code_image, location = self.code_generator(image, hint)
@@ -293,6 +289,19 @@ class NGANDiscriminators(
         logits = self.joint(whole.embedding, window.embedding)
         joint = Judgement(logits, [], torch.cat([whole.embedding, window.embedding], dim=1))
         return {"code": self.code(code_image), "global": whole, "local": window, "joint": joint}
+
+
+def check_shapes(image: torch.Tensor, mask: torch.Tensor | None) -> None:
+    """Refuse pictures and masks that `NGAN` cannot be called with.
+
+    Raises:
+        ValueError: image is not (N, 3, H, W), or mask not (N, 1, H, W) of the same N, H and W.
+    """
+    if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
+        raise ValueError(f"image: shape {tuple(image.shape)}, expected (N, 3, H, W) without an empty side")
+    expected = (image.shape[0], 1, *image.shape[2:])
+    if mask is not None and mask.shape != expected:
+        raise ValueError(f"mask: shape {tuple(mask.shape)}, expected {expected} for image {tuple(image.shape)}")
 
 
 def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: str) -> None:

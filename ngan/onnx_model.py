@@ -26,7 +26,7 @@ from huggingface_hub.errors import EntryNotFoundError
 from torch import nn
 
 from ngan.masks import composite
-from ngan.model import MASK_UNKNOWN, NGAN, NGANOutput
+from ngan.model import MASK_UNKNOWN, NGAN, NGANOutput, check_shapes
 
 OPSET = 18
 OPSETS = range(18, 24)
@@ -81,13 +81,9 @@ class OnnxNGAN:
         Raises:
             ValueError: shapes that do not fit.
         """
-        expected = (image.shape[0], 1, *image.shape[2:])
-        if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
-            raise ValueError(f"image: shape {tuple(image.shape)}, expected (N, 3, H, W) without an empty side")
-        if mask is not None and mask.shape != expected:
-            raise ValueError(f"mask: shape {tuple(mask.shape)}, expected {expected} for image {tuple(image.shape)}")
+        check_shapes(image, mask)
         if mask is None:
-            mask = torch.full(expected, MASK_UNKNOWN)
+            mask = torch.full_like(image[:, :1], MASK_UNKNOWN)
         given = {"image": _array(image), "mask": _array(mask)}
         return NGANOutput(*(torch.from_numpy(array) for array in self._session.run(_OUTPUTS, given)))
 

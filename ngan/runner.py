@@ -8,6 +8,7 @@ import torch
 from ngan.hub import default_model
 from ngan.model import NGAN, NGANOutput
 from ngan.onnx_model import OnnxNGAN
+from ngan.prepared import PreparedNGAN, can_prepare
 
 BACKENDS = ("torch", "onnx")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -21,8 +22,8 @@ class Runner:
             folder, a Hub id, or None for `ngan.hub.default_model()`; with `backend="onnx"` what `OnnxNGAN` takes.
         device: a torch device; None takes "cuda" where there is one, else "cpu".
         backend: "torch", or "onnx" for ONNX Runtime on the CPU.
-        precision: "float32"; "bfloat16" for autocast of the convolutions; "auto" takes bfloat16 on a CPU that computes
-            in it by itself, else float32.
+        precision: "float32"; "bfloat16" for convolutions and attention in it; "auto" takes bfloat16 on a CPU that
+            computes in it by itself, else float32.
         self_ensemble: run each picture and its mirror image, and take the mean of both: the geometric self-ensemble
             of Lim et al., 2017, arXiv:1707.02921. Twice the time.
 
@@ -49,6 +50,7 @@ class Runner:
             if value not in known:
                 raise ValueError(f"{name}={value!r}: must be one of {', '.join(known)}")
         self.self_ensemble = self_ensemble
+        self._prepared: tuple[list[tuple[int, int]], PreparedNGAN] | None = None  # with the state of its weights
         if backend == "onnx":
             if str(device or "cpu") != "cpu" or precision == "bfloat16" or isinstance(model, NGAN):
                 raise ValueError("backend='onnx' runs exported files, on the CPU and in float32 only")
@@ -64,6 +66,9 @@ class Runner:
         self.model = model.to(self.device).eval()
         if self.device.type == "cpu":
             self.model.to(memory_format=torch.channels_last)
+            if can_prepare():
+                self._weights = list(self.model.parameters())
+                self._prepare()
 
     @torch.inference_mode()
     def __call__(self, image: torch.Tensor, mask: torch.Tensor | None) -> NGANOutput:
@@ -83,11 +88,20 @@ class Runner:
     def _once(self, image: torch.Tensor, mask: torch.Tensor | None) -> NGANOutput:
         if isinstance(self.model, OnnxNGAN):
             return self.model(image, mask)
+        if self._prepared is not None:
+            return self._prepare()(image, mask)
         dtype = next(self.model.parameters()).dtype
         given = image.to(self.device, dtype), None if mask is None else mask.to(self.device, dtype)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             output = self.model(*given)
         return NGANOutput(*(part.float().cpu() for part in _parts(output)))
+
+    def _prepare(self) -> PreparedNGAN:
+        """Return the prepared networks, anew if the model's weights have changed since."""
+        state = [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in self._weights]
+        if self._prepared is None or self._prepared[0] != state:
+            self._prepared = state, PreparedNGAN(self.model, getattr(torch, self.precision))
+        return self._prepared[1]
 
 
 def mirror_mean(
