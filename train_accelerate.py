@@ -37,16 +37,15 @@ from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
 from ngan.samples import sample_grid
 from ngan.sources import split_names
+from ngan.start import blend_with_start, make_networks
 from ngan.stopping import Stop
 from ngan.training import (
     EMA,
     Batch,
     Networks,
     Optimizers,
-    blend_with_start,
     compile_networks,
     learning_rate_factor,
-    make_networks,
     make_optimizers,
     phase,
     train_step,

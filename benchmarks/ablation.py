@@ -33,9 +33,9 @@ from benchmarks.ablation_variants import PHASES, VARIANTS
 from ngan.card import public
 from ngan.checkpoint import list_checkpoints
 from ngan.config import TrainConfig, parse_config
+from ngan.damage import DAMAGE_KINDS
 from ngan.data import FaceSet, load_faces
 from ngan.evaluation import Features, evaluate
-from ngan.masks import DAMAGE_KINDS
 
 HOLES = ("center", "box", "freeform")
 HOLES_A_BIN = 200  # that are drawn where no file of masks is given, as many as NVIDIA's file has

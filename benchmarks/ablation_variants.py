@@ -9,7 +9,7 @@ from torch import nn
 from benchmarks.glcic import ADVERSARIAL_WEIGHT, PHASES, glcic_networks
 from benchmarks.single_stage import networks_without_code_critic, single_stage_networks
 from ngan.config import TrainConfig
-from ngan.training import make_networks
+from ngan.start import make_networks
 
 __all__ = ["PHASES", "VARIANTS", "Variant"]
 

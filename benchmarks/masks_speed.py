@@ -12,7 +12,8 @@ from functools import partial
 
 import torch
 
-from ngan.masks import DAMAGE_KINDS, MASK_KINDS, damage, make_masks
+from ngan.damage import DAMAGE_KINDS, damage
+from ngan.masks import MASK_KINDS, make_masks
 
 SIZES = (128, 256)  # sides of the images, in pixels
 

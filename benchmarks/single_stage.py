@@ -11,7 +11,7 @@ from ngan.config import TrainConfig
 from ngan.generators import ImageGenerator
 from ngan.masks import composite
 from ngan.model import NGANDiscriminators, NGANOutput
-from ngan.training import make_networks
+from ngan.start import make_networks
 
 
 class SingleStage(nn.Module, PyTorchModelHubMixin):

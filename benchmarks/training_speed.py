@@ -28,7 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ngan.batches import TrainingBatches, make_loader
 from ngan.config import TrainConfig
 from ngan.meter import Meter
-from ngan.training import EMA, Batch, Networks, compile_networks, make_networks, make_optimizers, train_step
+from ngan.start import make_networks
+from ngan.training import EMA, Batch, Networks, compile_networks, make_optimizers, train_step
 
 PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product tells the device's rate
 LEARNING_RATE = 1e-5  # of all: random pictures teach nothing, and weights that explode may change the time

@@ -13,7 +13,8 @@ from typing import NoReturn
 
 from ngan import commands
 from ngan.batch import REPORTED, one_line
-from ngan.masks import DAMAGE_KINDS, MASK_KINDS
+from ngan.damage import DAMAGE_KINDS
+from ngan.masks import MASK_KINDS
 from ngan.onnx_model import OPSET
 from ngan.runner import BACKENDS
 from ngan.saving import FORMATS, JPEG, LOSSLESS

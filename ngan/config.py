@@ -63,7 +63,8 @@ class TrainConfig:
     discriminator_width: int = 32  # channels of each critic's first convolution
     embedding: int = 256  # values that each branch hands to the joint head
     local_size: int = 0  # side of the local discriminator's window, in pixels; 0 = half the image
-    init_from: str = ""  # NGAN folder or Hub id to start from; its networks must be those above
+    # NGAN folder or Hub id to start from: networks as above, or on smaller patches, of which `patch` is a multiple
+    init_from: str = ""
     init_discriminators_from: str = ""  # the same for the critics; "" = those in init_from, "none" = new ones
     # share of init_from's image generator in the exported one, the rest from the run's average (WiSE-FT), in [0, 1]
     init_share: float = 0.0

@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
+from ngan.damage import DAMAGE_KINDS, damage
 from ngan.data import to_float, to_uint8
-from ngan.masks import DAMAGE_KINDS, MASK_KINDS, composite, damage, make_masks
+from ngan.masks import MASK_KINDS, composite, make_masks
 from ngan.metrics import FeatureStatistics, border_band, frechet_distance, iou, l1, psnr, ssim
 from ngan.model import NGAN
 from ngan.samples import frozen, sample_grid

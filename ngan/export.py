@@ -12,7 +12,7 @@ from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
 from ngan.disk import plain_os_errors, whole_folder
 from ngan.model import NGAN, NGANDiscriminators
-from ngan.training import CRITICS
+from ngan.start import CRITICS
 
 
 def export_run(

@@ -1,4 +1,4 @@
-"""Hole makers, damage makers for the mask-free case, and what is done with a mask.
+"""Hole makers, and what is done with a mask.
 
 The convention of the whole project: a mask is float (N, 1, H, W), 1 = missing, 0 = known. Everything random is drawn
 from an explicit `torch.Generator` of the CPU, where loaders work; sizes of strokes and boxes scale with the image.
@@ -6,13 +6,9 @@ from an explicit `torch.Generator` of the CPU, where loaders work; sizes of stro
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
-from torch.nn import functional as F
-
-_WORDS = "face photo SAMPLE 1987 hello Copyright www.example.com The quick brown fox 12:34 DRAFT proof do not copy"
+from PIL import Image, ImageDraw
 
 _FEATURES = (  # centre x, y and ranges of width and height of a hole over it, as shares of the image's sides
     (0.5, 0.51, (0.4, 0.62), (0.08, 0.2)),  # both eyes
@@ -50,8 +46,8 @@ def box_masks(
     """
 
     def interval(side: int) -> tuple[torch.Tensor, torch.Tensor]:
-        length = (side * (low + (high - low) * _uniform(n, generator))).round().clamp(1, side)
-        start = ((side - length + 1) * _uniform(n, generator)).floor()
+        length = (side * (low + (high - low) * uniform(n, generator))).round().clamp(1, side)
+        start = ((side - length + 1) * uniform(n, generator)).floor()
         return start.view(n, 1), (start + length).view(n, 1)
 
     y, x = torch.arange(height), torch.arange(width)
@@ -62,16 +58,16 @@ def box_masks(
 
 def freeform_masks(n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
     """Return one to four strokes a sample, brush 4 to 12 % of the shorter side wide, (N, 1, H, W), 1 = missing."""
-    return _strokes(n, height, width, generator, 4, 6, brush=(0.04, 0.12), step=(0.08, 0.3))
+    return stroke_masks(n, height, width, generator, 4, 6, brush=(0.04, 0.12), step=(0.08, 0.3))
 
 
 def wide_masks(n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
     """Return wide holes, one or two thick strokes or one to four boxes; (N, 1, H, W), 1 = missing."""
-    thick = _uniform(n, generator) < 0.5
+    thick = uniform(n, generator) < 0.5
     mask = torch.zeros(n, 1, height, width)
-    mask[thick] = _strokes(int(thick.sum()), height, width, generator, 2, 5, brush=(0.12, 0.3), step=(0.15, 0.4))
+    mask[thick] = stroke_masks(int(thick.sum()), height, width, generator, 2, 5, brush=(0.12, 0.3), step=(0.15, 0.4))
     boxes = n - int(thick.sum())
-    count = (4 * _uniform(boxes, generator)).floor()
+    count = (4 * uniform(boxes, generator)).floor()
     for i in range(4):
         box = box_masks(boxes, height, width, generator, 0.12, 0.4)
         mask[~thick] = torch.maximum(mask[~thick], box * (count >= i).view(-1, 1, 1, 1))
@@ -132,7 +128,7 @@ def _paint_feature(draw: ImageDraw.ImageDraw, height: int, width: int, draws: li
 
 def mixed_masks(n: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
     """Return centre (12 %), box (18 %), feature (25 %), inner, free-form, wide holes (15 % each); (N, 1, H, W)."""
-    share = _uniform(n, generator)
+    share = uniform(n, generator)
     makers = (center_masks, box_masks, feature_masks, inner_masks, freeform_masks, wide_masks)
     kind = torch.bucketize(share, torch.tensor([0.12, 0.3, 0.55, 0.7, 0.85]))
     mask = torch.empty(n, 1, height, width)
@@ -162,102 +158,6 @@ def make_masks(kind: str, n: int, height: int, width: int, generator: torch.Gene
     if kind not in MASK_MAKERS:
         raise ValueError(f"masks: {kind!r} is not one of {', '.join(MASK_KINDS)}")
     return MASK_MAKERS[kind](n, height, width, generator)
-
-
-def solid_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Paint one plain colour over a hole of any kind; as `damage`."""
-    mask = mixed_masks(*_nhw(image), generator)
-    return composite(image, _colour(image, generator).expand_as(image), mask), mask
-
-
-def noise_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Put noise, uniform or coarse, coloured or grey, over a hole of any kind; as `damage`."""
-    n, height, width = _nhw(image)
-    mask = mixed_masks(n, height, width, generator)
-    cell = 1 + int(_uniform(1, generator) < 0.3)
-    noise = 2 * torch.rand(n, 3, -(-height // cell), -(-width // cell), generator=generator) - 1
-    noise = F.interpolate(noise, scale_factor=float(cell), mode="nearest")[..., :height, :width]
-    grey = _uniform(n, generator).view(n, 1, 1, 1) < 0.3
-    noise = torch.where(grey, noise[:, :1], noise)
-    return composite(image, noise, mask), mask
-
-
-def scratch_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw thin light, dark or coloured lines, 1 to 3 % of the shorter side wide; as `damage`."""
-    n, height, width = _nhw(image)
-    mask = _strokes(n, height, width, generator, 6, 3, brush=(0.008, 0.03), step=(0.2, 0.6))
-    light = torch.where(_uniform(n, generator).view(n, 1, 1, 1) < 0.5, 0.9, -0.9)
-    colour = torch.where(_uniform(n, generator).view(n, 1, 1, 1) < 0.6, light, _colour(image, generator))
-    return composite(image, colour.expand_as(image), mask), mask
-
-
-def text_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Print one to three lines of text, 8 to 22 % of the height tall, in a plain colour; as `damage`."""
-    n, height, width = _nhw(image)
-    mask = torch.zeros(n, 1, height, width)
-    for i in range(n):
-        lines, *draws = _uniform(10, generator).tolist()
-        for start, where_y, where_x in zip(draws[0::3], draws[1::3], draws[2::3], strict=True):
-            strip = _text_strip(max(8, round(height * (0.08 + 0.14 * draws[1]))))
-            rows = min(strip.shape[0], height)
-            top, left = int(where_y * (height - rows)), int(where_x * width / 2)
-            columns = min(width - left, int(width * 0.8), strip.shape[1])
-            start = int(start * (strip.shape[1] - columns))
-            area = mask[i, 0, top : top + rows, left : left + columns]
-            torch.maximum(area, strip[:rows, start : start + columns], out=area)
-            if lines < 0.4 and where_y < 0.5:
-                break
-    return composite(image, _colour(image, generator).expand_as(image), mask), mask
-
-
-def blur_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Blur a hole of any kind until its detail is gone, or lay coarse blocks over it; as `damage`."""
-    mask = mixed_masks(*_nhw(image), generator)
-    size = image.shape[-2:]
-    coarse = F.interpolate(image, size=[max(2, side // 12) for side in size], mode="area")
-    mode = "nearest" if _uniform(1, generator) < 0.4 else "bicubic"
-    return composite(image, F.interpolate(coarse, size=size, mode=mode).clamp(-1, 1), mask), mask
-
-
-DAMAGE_MAKERS: dict[str, Callable[[torch.Tensor, torch.Generator], tuple[torch.Tensor, torch.Tensor]]] = {
-    "solid": solid_damage,
-    "noise": noise_damage,
-    "scratch": scratch_damage,
-    "text": text_damage,
-    "blur": blur_damage,
-}
-DAMAGE_KINDS = tuple(DAMAGE_MAKERS)
-_DAMAGE_SHARES = torch.tensor([0.4, 0.15, 0.2, 0.2, 0.05])  # of solid, noise, scratch, text, blur in a mixed batch
-
-
-def damage(
-    image: torch.Tensor, generator: torch.Generator, kind: str | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Damage images visibly, for a model that has to find the damage itself.
-
-    Args:
-        image: (N, 3, H, W), [-1, 1], on the CPU.
-        generator: source of the draws.
-        kind: one of `DAMAGE_KINDS`; None = drawn for each sample, most often a plain colour.
-
-    Returns:
-        The damaged images (N, 3, H, W), [-1, 1], equal to `image` where the mask is 0, and the mask (N, 1, H, W), 1 =
-        damaged.
-
-    Raises:
-        ValueError: an unknown kind.
-    """
-    if kind is not None and kind not in DAMAGE_MAKERS:
-        raise ValueError(f"damage: {kind!r} is not one of {', '.join(DAMAGE_KINDS)}")
-    if kind is not None:
-        return DAMAGE_MAKERS[kind](image, generator)
-    drawn = torch.multinomial(_DAMAGE_SHARES, image.shape[0], replacement=True, generator=generator)
-    damaged, mask = image.clone(), torch.zeros_like(image[:, :1])
-    for k, maker in enumerate(DAMAGE_MAKERS.values()):
-        picked = drawn == k
-        if picked.any():
-            damaged[picked], mask[picked] = maker(image[picked], generator)
-    return damaged, mask
 
 
 def composite(known: torch.Tensor, fill: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -308,24 +208,12 @@ def crop(image: torch.Tensor, box: torch.Tensor, size: int) -> torch.Tensor:
     return image.gather(2, rows).gather(3, columns)
 
 
-def _uniform(n: int, generator: torch.Generator) -> torch.Tensor:
+def uniform(n: int, generator: torch.Generator) -> torch.Tensor:
+    """Return `n` draws from [0, 1)."""
     return torch.rand(n, generator=generator)
 
 
-def _nhw(image: torch.Tensor) -> tuple[int, int, int]:
-    return image.shape[0], image.shape[2], image.shape[3]
-
-
-def _colour(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Draw one colour a sample, (N, 3, 1, 1): white, black, grey or any, as a user's brush or a damaged print has."""
-    n = image.shape[0]
-    colour = 2 * torch.rand(n, 3, 1, 1, generator=generator) - 1
-    kind = _uniform(n, generator).view(n, 1, 1, 1)
-    colour = torch.where(kind < 0.5, colour[:, :1].expand_as(colour), colour)
-    return torch.where(kind < 0.3, colour.sign(), colour)
-
-
-def _strokes(
+def stroke_masks(
     n: int,
     height: int,
     width: int,
@@ -335,9 +223,23 @@ def _strokes(
     brush: tuple[float, float],
     step: tuple[float, float],
 ) -> torch.Tensor:
-    """Draw one to `strokes` polylines a sample; brush and step are ranges, as shares of the shorter side."""
+    """Draw polylines with round ends.
+
+    Args:
+        n: samples.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        generator: source of the draws.
+        strokes: most polylines a sample; at least one is drawn.
+        vertices: corners of each, its ends included.
+        brush: lowest and highest thickness, as shares of the shorter side.
+        step: the same of the way from corner to corner.
+
+    Returns:
+        (N, 1, H, W), {0, 1}, 1 = missing.
+    """
     side = min(height, width)
-    count = 1 + (strokes * _uniform(n, generator)).floor()
+    count = 1 + (strokes * uniform(n, generator)).floor()
     draws = torch.rand(n, strokes, 2 * vertices + 2, generator=generator)
     thick = side * (brush[0] + (brush[1] - brush[0]) * draws[..., 0])  # (N, strokes)
     start = draws[..., 1:3] * torch.tensor([width, height])
@@ -371,13 +273,3 @@ def _as_mask(picture: Image.Image) -> torch.Tensor:
     """A picture of mode L with values 0 and 1 as (H, W), {0, 1}."""
     values = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
     return values.view(picture.height, picture.width).float()
-
-
-@lru_cache(maxsize=64)
-def _text_strip(size: int) -> torch.Tensor:
-    """Print a line of words at `size` pixels, (size, W), {0, 1}, in Pillow's own font: no file is needed."""
-    font = ImageFont.load_default(size)
-    width = int(font.getlength(_WORDS)) + 1
-    strip = Image.new("L", (width, size), 0)
-    ImageDraw.Draw(strip).text((0, -size * 0.1), _WORDS, fill=255, font=font)
-    return (torch.frombuffer(bytearray(strip.tobytes()), dtype=torch.uint8).view(size, width) > 96).float()

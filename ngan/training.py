@@ -1,16 +1,15 @@
 """One update of the five networks, its phases and schedule, and the generators' average; knows no Accelerate."""
 
 import contextlib
-import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from huggingface_hub.errors import LocalEntryNotFoundError
 from torch import nn
 
 from ngan.config import TrainConfig
+from ngan.damage import damage
 from ngan.losses import (
     adversarial_loss,
     branch_discriminator_loss,
@@ -22,14 +21,12 @@ from ngan.losses import (
     r1_penalty,
     reconstruction_loss,
 )
-from ngan.masks import composite, crop, crop_box, damage, make_masks
-from ngan.model import NGAN, NGANDiscriminators, NGANOutput
+from ngan.masks import composite, crop, crop_box, make_masks
+from ngan.model import NGANOutput
 from ngan.optimizers import make_optimizer
 
-CRITICS = "discriminators"  # folder of the critics within that of a model
 LOSSES = ("code_g", "code_d", "image_g", "global_d", "local_d")
 Losses = dict[str, torch.Tensor]
-_logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -74,58 +71,6 @@ class Batch:
             t.to(device, memory_format=torch.channels_last, non_blocking=True) for t in (self.image, self.corrupted)
         )
         return Batch(*images, self.mask.to(device, non_blocking=True), self.hidden)
-
-
-def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
-    """Build the networks of a configuration, warm-started where it says so, in channels_last.
-
-    Raises:
-        ValueError: weights to start from that belong to other networks.
-    """
-    torch.manual_seed(config.seed)
-    generators = NGAN(
-        code_width=config.code_width,
-        image_width=config.image_width,
-        patch=config.patch,
-        blocks=config.blocks,
-        attention_every=config.attention_every,
-        image_size=config.image_size,
-    )
-    discriminators = NGANDiscriminators(width=config.discriminator_width, embedding=config.embedding)
-    if config.init_from:
-        _start_from(generators, config.init_from, "init_from")
-    critics = config.init_discriminators_from
-    if critics not in ("", "none"):
-        _start_from(discriminators, critics, "init_discriminators_from")
-    elif config.init_from and critics == "":
-        try:
-            _start_from(discriminators, config.init_from, "init_from", subfolder=CRITICS)
-        except LocalEntryNotFoundError:
-            raise  # the Hub does not answer: it may well hold critics
-        except FileNotFoundError:
-            _logger.warning("init_from=%r holds no critics: these start anew", config.init_from)
-    return generators.to(memory_format=torch.channels_last), discriminators.to(memory_format=torch.channels_last)
-
-
-def _start_from(module: NGAN | NGANDiscriminators, source: str, field: str, subfolder: str = "") -> None:
-    given = type(module).from_pretrained(source, subfolder=subfolder)
-    try:
-        module.load_state_dict(given.state_dict())
-    except RuntimeError as error:
-        raise ValueError(f"{field}={source!r}: its networks differ from the configuration's: {error}") from error
-
-
-@torch.no_grad()
-def blend_with_start(generators: NGAN, config: TrainConfig) -> None:
-    """Move the image generator `config.init_share` of the way back to what it started from (Wortsman et al. 2022).
-
-    An adversarial phase sharpens at the cost of PSNR and SSIM; between the weights before and after it lie some that
-    keep most of both. The code generator stays: the location map it learned has no such cost.
-    """
-    if config.init_share:
-        start = NGAN.from_pretrained(config.init_from).image_generator.state_dict()
-        for name, tensor in generators.image_generator.state_dict().items():
-            tensor.lerp_(start[name].to(tensor), config.init_share)
 
 
 def compile_networks(networks: Networks) -> Networks:

@@ -10,7 +10,8 @@ from conftest import TINY
 
 import ngan.disk
 from ngan.checkpoint import Counters, check_finite, list_checkpoints, resume, save_checkpoint
-from ngan.training import EMA, Batch, Networks, make_networks, make_optimizers, train_step
+from ngan.start import make_networks
+from ngan.training import EMA, Batch, Networks, make_optimizers, train_step
 
 
 class State:

@@ -1,16 +1,8 @@
 import pytest
 import torch
 
-from ngan.masks import (
-    DAMAGE_KINDS,
-    MASK_KINDS,
-    box_masks,
-    composite,
-    crop,
-    crop_box,
-    damage,
-    make_masks,
-)
+from ngan.damage import DAMAGE_KINDS, damage
+from ngan.masks import MASK_KINDS, box_masks, composite, crop, crop_box, make_masks
 
 # Smallest and largest share of the image that one mask may cover, and the smallest and largest mean over many.
 AREAS = {

@@ -6,7 +6,7 @@ from conftest import TINY
 from torch import nn
 
 from ngan.optimizers import MuonAdam, inner_matrices, make_optimizer
-from ngan.training import make_networks
+from ngan.start import make_networks
 
 
 def test_every_parameter_is_stepped_by_one_of_the_two_and_pixels_only_by_adam():

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from ngan import Inpainter
+from ngan.damage import damage
 from ngan.hub import EMBEDDED
-from ngan.masks import box_masks, center_masks, damage
+from ngan.masks import box_masks, center_masks
 from ngan.metrics import iou, psnr
 from ngan.model import NGANDiscriminators
 

@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ngan.meter import Meter
-from ngan.training import EMA, Batch, Networks, Optimizers, make_batch, make_networks, make_optimizers, train_step
+from ngan.start import make_networks
+from ngan.training import EMA, Batch, Networks, Optimizers, make_batch, make_optimizers, train_step
 
 # Operations that must know values before they can go on.
 READS = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2")

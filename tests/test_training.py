@@ -11,17 +11,16 @@ from conftest import TINY as CONFIG
 from ngan.config import RECIPES
 from ngan.losses import adversarial_loss, discriminator_loss
 from ngan.masks import composite
+from ngan.start import blend_with_start, make_networks
 from ngan.training import (
     EMA,
     LOSSES,
     Batch,
     Networks,
     Optimizers,
-    blend_with_start,
     compile_networks,
     learning_rate_factor,
     make_batch,
-    make_networks,
     make_optimizers,
     phase,
     train_step,
@@ -241,19 +240,6 @@ def test_the_learning_rate_rises_then_falls():
     timed = dataclasses.replace(config, schedule="minutes", max_train_minutes=8.0)
     assert learning_rate_factor(20, timed, minutes=4.0) == pytest.approx(0.5)
     assert learning_rate_factor(20, dataclasses.replace(config, schedule="constant")) == 1.0
-
-
-def test_weights_to_start_from_must_fit(tmp_path, networks):
-    networks.generators.save_pretrained(tmp_path / "model")
-    networks.discriminators.save_pretrained(tmp_path / "critics")
-    config = dataclasses.replace(
-        CONFIG, seed=5, init_from=str(tmp_path / "model"), init_discriminators_from=str(tmp_path / "critics")
-    )
-    started = make_networks(config)
-    assert not changed(weights(networks.generators), started[0])
-    assert not changed(weights(networks.discriminators), started[1])
-    with pytest.raises(ValueError, match="init_from=.*networks differ"):
-        make_networks(dataclasses.replace(config, code_width=4))
 
 
 @pytest.mark.gpu

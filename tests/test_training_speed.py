@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import training_speed
 from plain_trainer import PlainTrainer
 
-from ngan.training import Networks, make_batch, make_networks, make_optimizers, train_step
+from ngan.start import make_networks
+from ngan.training import Networks, make_batch, make_optimizers, train_step
 
 
 def test_a_quick_run_writes_every_figure(tmp_path, capsys):

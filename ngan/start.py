@@ -1,0 +1,127 @@
+"""How the networks of a run start: new, from a model's weights, or from those of a model on smaller patches.
+
+On larger patches a cell of the grid stands for more pixels, so a model of 128-pixel faces becomes the start of one of
+256-pixel faces that costs nearly the same arithmetic.
+"""
+
+import logging
+
+import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from ngan.config import TrainConfig
+from ngan.model import NGAN, NGANDiscriminators
+
+CRITICS = "discriminators"  # folder of the critics within that of a model
+_POSITION_CHANNELS = 2  # that `ngan.layers.coordinates` adds to what a network reads
+_CODE_READS = 3 + 1 + _POSITION_CHANNELS  # image, mask
+_IMAGE_READS = 3 + 3 + 1 + _POSITION_CHANNELS  # image, code, mask
+_logger = logging.getLogger(__name__)
+
+
+def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
+    """Build the networks of a configuration, warm-started where it says so, in channels_last.
+
+    Raises:
+        ValueError: weights to start from that belong to other networks.
+    """
+    torch.manual_seed(config.seed)
+    generators = NGAN(
+        code_width=config.code_width,
+        image_width=config.image_width,
+        patch=config.patch,
+        blocks=config.blocks,
+        attention_every=config.attention_every,
+        image_size=config.image_size,
+    )
+    discriminators = NGANDiscriminators(width=config.discriminator_width, embedding=config.embedding)
+    if config.init_from:
+        _start_from(generators, config.init_from, "init_from")
+    critics = config.init_discriminators_from
+    if critics not in ("", "none"):
+        _start_from(discriminators, critics, "init_discriminators_from")
+    elif config.init_from and critics == "":
+        try:
+            _start_from(discriminators, config.init_from, "init_from", subfolder=CRITICS)
+        except LocalEntryNotFoundError:
+            raise  # the Hub does not answer: it may well hold critics
+        except FileNotFoundError:
+            _logger.warning("init_from=%r holds no critics: these start anew", config.init_from)
+    return generators.to(memory_format=torch.channels_last), discriminators.to(memory_format=torch.channels_last)
+
+
+def _start_from(module: NGAN | NGANDiscriminators, source: str, field: str, subfolder: str = "") -> None:
+    weights = _weights_for(module, source, field, subfolder)
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"{field}={source!r}: its networks differ from the configuration's: {error}") from error
+
+
+def _weights_for(
+    module: NGAN | NGANDiscriminators, source: str, field: str, subfolder: str = ""
+) -> dict[str, torch.Tensor]:
+    """Return the weights of a folder or Hub id, on the patches of `module`."""
+    given = type(module).from_pretrained(source, subfolder=subfolder)
+    if not isinstance(module, NGAN) or module.code_generator.patch == given.code_generator.patch:
+        return given.state_dict()
+    try:
+        return grow_patch(given, module.code_generator.patch)
+    except ValueError as error:
+        raise ValueError(f"{field}={source!r}: {error}") from error
+
+
+@torch.no_grad()
+def blend_with_start(generators: NGAN, config: TrainConfig) -> None:
+    """Move the image generator `config.init_share` of the way back to what it started from (Wortsman et al. 2022).
+
+    An adversarial phase sharpens at the cost of PSNR and SSIM; between the weights before and after it lie some that
+    keep most of both. The code generator stays: the location map it learned has no such cost.
+    """
+    if config.init_share:
+        start = _weights_for(generators, config.init_from, "init_from")
+        for name, tensor in generators.image_generator.state_dict().items():
+            tensor.lerp_(start[f"image_generator.{name}"].to(tensor), config.init_share)
+
+
+def grow_patch(model: NGAN, patch: int) -> dict[str, torch.Tensor]:
+    """Return a model's weights for patches of another size, before any training at it.
+
+    A layer that reads patches sees the mean of each block of pixels that stands for one of before; one that writes
+    them gives all pixels of a block the same value. So a picture enlarged by nearest neighbour is filled as the small
+    one was, enlarged, but for the positions of the pixels, which lie a little closer to the border.
+
+    Args:
+        model: whose weights to take.
+        patch: side of the new patches, in pixels; a multiple of the model's own.
+
+    Returns:
+        A state dict for an `NGAN` of this `patch` and otherwise the same arguments.
+
+    Raises:
+        ValueError: a patch that is no multiple.
+    """
+    own = model.code_generator.patch
+    if patch % own:
+        raise ValueError(f"patch={patch}: must be a multiple of the model's own, {own}")
+    factor, weights = patch // own, model.state_dict()
+    code, image = "code_generator", "image_generator"
+    for name, channels in (
+        (f"{code}.stem", _CODE_READS),
+        (f"{code}.location.conv1", _CODE_READS),
+        (f"{image}.stem", _IMAGE_READS),
+    ):
+        weight = weights[f"{name}.weight"]
+        features = weight.shape[1] - channels * own**2  # come first, are not of pixels
+        read = _enlarge(weight[:, features:].unflatten(1, (channels, own, own)), 2, factor) / factor**2
+        weights[f"{name}.weight"] = torch.cat([weight[:, :features], read.flatten(1, 3)], dim=1)
+    for name in (f"{code}.up2", f"{code}.location.read", f"{image}.head"):
+        for part in ("weight", "bias"):
+            pixels = weights[f"{name}.{part}"].unflatten(0, (-1, own, own))
+            weights[f"{name}.{part}"] = _enlarge(pixels, 1, factor).flatten(0, 2)
+    return weights
+
+
+def _enlarge(tensor: torch.Tensor, dim: int, factor: int) -> torch.Tensor:
+    """Repeat each entry of the two dimensions from `dim` on."""
+    return tensor.repeat_interleave(factor, dim).repeat_interleave(factor, dim + 1)

@@ -1,0 +1,79 @@
+"""Networks start from the weights they are told to, on larger patches too."""
+
+import dataclasses
+
+import pytest
+import torch
+from conftest import TINY
+from torch.nn import functional as F
+
+from ngan.model import NGAN
+from ngan.start import blend_with_start, grow_patch, make_networks
+
+SIZES = {"code_width": 4, "image_width": 4, "blocks": 2, "attention_every": 2}
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 4), (1, 3)])
+def test_an_enlarged_picture_is_filled_as_the_small_one(before: int, after: int):
+    torch.manual_seed(0)
+    small = NGAN(patch=before, image_size=32, **SIZES).eval()
+    for name, weight in small.state_dict().items():  # all layers speak up, and none of positions, which are not alike
+        if name.endswith(("head.weight", "up2.weight", "read.weight")):
+            weight.mul_(10)
+        if name.endswith("stem.weight"):
+            weight[:, -2 * before**2 :] = 0
+        if name.endswith("location.conv1.weight"):
+            weight[:, -2 * before**2 :] = 0
+    large = NGAN(patch=after, image_size=32 * after // before, **SIZES).eval()
+    large.load_state_dict(grow_patch(small, after))
+    image = torch.rand(2, 3, 24, 24) * 2 - 1
+    mask = torch.zeros(2, 1, 24, 24)
+    mask[..., 6:14, 8:20] = 1
+
+    def enlarge(x: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(x, scale_factor=after / before, mode="nearest")
+
+    with torch.no_grad():
+        for holes in (mask, None):
+            expected = small(image, holes)
+            got = large(enlarge(image), None if holes is None else enlarge(holes))
+            for name in ("code_image", "location", "image", "composite"):
+                assert torch.allclose(getattr(got, name), enlarge(getattr(expected, name)), atol=1e-4), name
+
+
+def test_other_sizes_are_refused():
+    with pytest.raises(ValueError, match="patch=3: must be a multiple of the model's own, 2"):
+        grow_patch(NGAN(patch=2, image_size=16, **SIZES), 3)
+
+
+def test_a_run_starts_from_weights_that_fit_and_refuses_others(tmp_path):
+    before = make_networks(TINY)
+    before[0].save_pretrained(tmp_path / "model")
+    before[1].save_pretrained(tmp_path / "critics")
+    places = {"init_from": str(tmp_path / "model"), "init_discriminators_from": str(tmp_path / "critics")}
+    config = dataclasses.replace(TINY, seed=5, **places)
+    for module, started in zip(before, make_networks(config), strict=True):
+        state = started.state_dict()
+        assert all(torch.equal(weight, state[name]) for name, weight in module.state_dict().items())
+    with pytest.raises(ValueError, match="init_from=.*networks differ"):
+        make_networks(dataclasses.replace(config, code_width=TINY.code_width + 1))
+
+
+def test_a_run_on_larger_patches_starts_and_ends_with_grown_weights(tmp_path):
+    before = make_networks(TINY)[0]
+    before.save_pretrained(tmp_path)
+    config = dataclasses.replace(
+        TINY, patch=2 * TINY.patch, image_size=2 * TINY.image_size, init_from=str(tmp_path), init_share=1.0
+    )
+    config = dataclasses.replace(config, init_discriminators_from="none")
+    started, _ = make_networks(config)
+    expected = grow_patch(before, config.patch)
+    assert all(torch.equal(weight, expected[name]) for name, weight in started.state_dict().items())
+    with torch.no_grad():
+        for weight in started.parameters():
+            weight.add_(1)
+    blend_with_start(started, config)
+    kept = {name: weight for name, weight in started.state_dict().items() if name.startswith("image_generator")}
+    assert all(torch.allclose(weight, expected[name]) for name, weight in kept.items())
+    with pytest.raises(ValueError, match="init_from=.*must be a multiple of the model's own"):
+        make_networks(dataclasses.replace(TINY, patch=1, init_from=str(tmp_path)) if TINY.patch > 1 else config)
