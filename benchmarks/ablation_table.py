@@ -120,6 +120,12 @@ def _introduction(results: dict[str, list[dict[str, Any]]]) -> str:
     )
 
 
+def _optimizer(config: dict[str, Any]) -> str:
+    if config.get("optimizer", "adam") == "adam":
+        return "Adam"
+    return "Muon (`paper` and `adam`: Adam)"
+
+
 def _notes(results: dict[str, list[dict[str, Any]]], costs: dict[str, Any] | None) -> str:
     first = next(iter(results.values()))[0]
     config, n = first["config"], first["evaluation"]["n"]
@@ -130,7 +136,7 @@ def _notes(results: dict[str, list[dict[str, Any]]], costs: dict[str, Any] | Non
     counts = ", ".join(f"{name}: {len(runs)}" for name, runs in results.items() if len(runs) > 1)
     notes = [
         f"All variants: {schedule} (GLCIC published {100 * PHASES[0]:.0f} % and {100 * PHASES[1]:.0f} %), "
-        f"`{config['masks']}` holes, Adam with the script's learning rates and schedule.",
+        f"`{config['masks']}` holes, {_optimizer(config)} with the script's learning rates and schedule.",
         "All variants but `ngan_find` are given the mask at every update (`find_share 0`), since GLCIC and a single "
         "stage can do nothing else; the default recipe spends a third of its batches on finding damage, as "
         "`ngan_find` does.",

@@ -3,7 +3,7 @@ here from its published layer tables and losses as a peer of NGAN, to be trained
 
 Deviations, each because the same script trains all networks of a comparison:
 
-- Adam at the script's learning rates instead of ADADELTA.
+- The script's optimizers and learning rates instead of ADADELTA.
 - Critics without batch normalisation: the script judges real and fake in one batch, whose mixed statistics would tell
   the critics which is which. The generator has it, as published.
 - Known pixels are pasted before the loss, which then is the published |M (C - x)|^2, divided by all pixels' number;
@@ -71,8 +71,9 @@ class GLCICGenerator(nn.Module, PyTorchModelHubMixin):
                 layers.append(nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation))
             layers += [nn.BatchNorm2d(c_out), nn.ReLU()]
             c_in = c_out
-        layers.append(nn.Conv2d(c_in, 3, 3, padding=1))
+        self.stem = layers.pop(0)  # named as NGAN's layers at the pixels, which Muon leaves to Adam
         self.layers = nn.Sequential(*layers)
+        self.head = nn.Conv2d(c_in, 3, 3, padding=1)
 
     def forward(self, image: torch.Tensor, mask: torch.Tensor | None = None) -> NGANOutput:
         """Fill the holes of images (N, 3, H, W), [-1, 1], sides multiples of 4, mask (N, 1, H, W), 1 = missing.
@@ -85,7 +86,8 @@ class GLCICGenerator(nn.Module, PyTorchModelHubMixin):
         if mask is None:
             raise ValueError("GLCIC needs a mask: train and measure it with find_share 0")
         known = image * (1 - mask)
-        filled = self.layers(torch.cat([known, mask.to(known.dtype)], dim=1)).tanh()  # (N, 3, H, W)
+        features = self.layers(self.stem(torch.cat([known, mask.to(known.dtype)], dim=1)))
+        filled = self.head(features).tanh()  # (N, 3, H, W)
         pasted = composite(known, filled, mask)
         return NGANOutput(known, 20 * mask - 10, pasted, pasted)
 

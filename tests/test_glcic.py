@@ -16,7 +16,7 @@ def test_the_generator_is_the_published_one():
     generator = GLCICGenerator()
     # convolutions 6,063,200 weights and 2,979 biases, batch normalisation of 2,976 channels x 2
     assert parameters(generator) == 6_063_200 + 2_979 + 2 * 2_976  # 6.07 M
-    convs = [layer for layer in generator.layers if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    convs = [layer for layer in generator.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
     assert [conv.dilation[0] for conv in convs] == [1] * 6 + [2, 4, 8, 16] + [1] * 7
     assert [conv.out_channels for conv in convs[:-1]] == [64, 128, 128] + [256] * 9 + [128, 128, 64, 32]
     assert [conv.stride[0] for conv in convs] == [1, 2, 1, 2] + [1] * 8 + [2, 1, 2, 1, 1]
