@@ -2,10 +2,10 @@
 
 import torch
 from torch import nn
-from torch.optim._muon import DEFAULT_A, DEFAULT_B, DEFAULT_C, DEFAULT_NS_STEPS, EPS, muon
 
 OPTIMIZERS = ("muon", "adam")
 MOMENTUM = 0.95  # of Muon, with Nesterov's look ahead
+_NEWTON_SCHULZ = {"ns_coefficients": (3.4445, -4.7750, 2.0315), "ns_steps": 5, "eps": 1e-7}  # as Jordan et al.
 _EDGES = ("stem", "head", "read", "code_generator.up2")  # of the generators: they read or write pixels
 
 
@@ -43,6 +43,8 @@ class MuonAdam(torch.optim.Adam):
         return super().step(closure)
 
     def _step_matrices(self, group: dict) -> None:
+        from torch.optim._muon import muon  # torch.optim.Muon itself takes no weights of four dimensions
+
         moved = [p for p in group["params"] if p.grad is not None]
         for p in moved:
             if "momentum" not in self.state[p]:
@@ -55,11 +57,9 @@ class MuonAdam(torch.optim.Adam):
             weight_decay=0.0,
             momentum=MOMENTUM,
             nesterov=True,
-            ns_coefficients=(DEFAULT_A, DEFAULT_B, DEFAULT_C),
-            ns_steps=DEFAULT_NS_STEPS,
-            eps=EPS,
             adjust_lr_fn="match_rms_adamw",
             has_complex=False,
+            **_NEWTON_SCHULZ,
         )
         for p in moved:
             p.grad = None  # Adam passes over it

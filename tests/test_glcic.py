@@ -62,6 +62,6 @@ def test_critics_fit_other_sides(size, window):
 
 def test_a_configuration_gives_the_published_widths_unless_it_is_a_trial():
     generator, critics = glcic_networks(TrainConfig(image_size=32, discriminator_width=4))
-    assert generator.layers[0].out_channels == 8 and critics.local.convs[0].out_channels == 8
+    assert generator.stem.out_channels == 8 and critics.local.convs[0].out_channels == 8
     with torch.device("meta"):
         assert parameters(glcic_networks(TrainConfig(image_size=64))[0]) == parameters(GLCICGenerator())
