@@ -34,7 +34,7 @@ EXAMPLES = [  # caption, picture, mask; without one the damage is found
 BRUSH = ("#" + bytes(PAINT[:3]).hex(), PAINT[3] / 255)
 KEPT_SECONDS = 3000  # files older than this are deleted, every ten minutes: after an hour at most
 WAITING = 64  # requests that may wait in the queue
-SESSIONS = 1000  # visits and calls that are remembered; Gradio keeps about 0.1 MB of each, and 10,000 of them
+SESSIONS = 100  # that Gradio remembers, at 0.1 MB each: more than wait in the queue, as each API call is one
 
 HEAD = """
 # Paint it over, get the face back
@@ -73,14 +73,14 @@ def _results_folder() -> Path:
 
 
 example_files = [(ROOT / "examples" / name, mask and ROOT / "examples" / mask) for _, name, mask in EXAMPLES]
-handlers = Handlers(_fill, _results_folder(), example_files)
+handlers = Handlers(_fill, _results_folder(), example_files, KEPT_SECONDS)
 
 with gr.Blocks(title="Face inpainting by a nested GAN", delete_cache=(600, KEPT_SECONDS)) as demo:
     gr.Markdown(HEAD, elem_id="head")
     if notice:
         warning = f'<div role="alert">{views.message(notice, kind="wrong")}</div>'
         gr.HTML(warning, padding=False, elem_id="notice")
-    photo = gr.State()
+    photo = gr.Textbox(visible=False)  # the name under which the server remembers the opened photo
     with gr.Row():
         with gr.Column():  # an editor straight inside a Row may measure the whole Row
             with gr.Row():

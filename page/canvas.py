@@ -21,7 +21,10 @@ from page.photos import Unusable, open_mask, open_photo
 
 PAINT_SIDE = 768  # longest side of the canvas, in pixels
 PAINT = (255, 45, 139, 153)  # RGBA of the brush
-EXPIRED = "The photo was deleted from this server because it lay there for an hour. Open it again."
+EXPIRED = (
+    "The photo is not on this server any more: a photo is deleted after an hour, or when the server starts anew. "
+    "Open it again."
+)
 
 
 @dataclass(frozen=True)

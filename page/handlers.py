@@ -20,6 +20,7 @@ from ngan.pictures import PictureError, on_white
 from ngan.saving import Origin, save_picture
 from page import canvas, photos, views
 from page.canvas import EXPIRED, Photo
+from page.memory import Memory
 from page.photos import Unusable
 
 SHOW_SIDE = 1600  # longest side of what the slider shows, in pixels; the download always has the picture's own size
@@ -34,12 +35,18 @@ class Handlers:
         fill: `Inpainter.fill`, or what runs it elsewhere.
         folder: where results are written; the page deletes what lies there after an hour.
         examples: pairs of a picture and a mask file that may be None.
+        seconds: for which an opened photo is remembered.
+
+    Where a photo is an argument or is returned, it is the name under which it is remembered, or None.
     """
 
-    def __init__(self, fill: Fill, folder: Path, examples: Sequence[tuple[Path, Path | None]]) -> None:
+    def __init__(
+        self, fill: Fill, folder: Path, examples: Sequence[tuple[Path, Path | None]], seconds: float = 3000
+    ) -> None:
         self.fill = fill
         self.folder = folder
         self.examples = examples
+        self.memory = Memory(seconds)
 
     def open_photo(self, path: str | None) -> tuple:
         """Put a photo on the canvas; returns editor, photo, face picker and words."""
@@ -50,13 +57,15 @@ class Handlers:
         except Unusable as error:
             gr.Warning(str(error))
             return gr.skip(), gr.skip(), gr.skip(), views.message(str(error), kind="wrong")
-        return *canvas.show(picture, path), None, views.message("Looking for faces…")
+        value, photo = canvas.show(picture, path)
+        return value, self.memory.keep(photo), None, views.message("Looking for faces…")
 
-    def find_faces(self, photo: Photo | None) -> tuple:
+    def find_faces(self, name: str | None) -> tuple:
         """Look for faces in the opened photo; returns face picker and words."""
-        if photo is None or photo.path is None:
-            return gr.skip(), gr.skip()
         try:
+            photo = self.memory.get(name)
+            if photo is None or photo.path is None:
+                return gr.skip(), gr.skip()
             picture = _open(photo.path)
         except Unusable:  # it was said when the photo was opened
             return gr.skip(), gr.skip()
@@ -64,21 +73,26 @@ class Handlers:
         shown = views.squares(views.small(on_white(picture), canvas.PAINT_SIDE), picture.size, faces)
         return shown, views.found_words(len(faces))
 
-    def open_mask(self, path: str | None, value: dict | None, photo: Photo | None) -> tuple:
+    def open_mask(self, path: str | None, value: dict | None, name: str | None) -> tuple:
         """Paint what a mask file marks; returns editor, photo and words."""
         try:
-            drawing = canvas.read(value, photo)
+            drawing = canvas.read(value, self.memory.get(name))
             if path is None:
                 raise Unusable("Choose a mask file first.")
             painted, photo = canvas.with_mask(drawing, path)
         except Unusable as error:
             gr.Warning(str(error))
             return gr.skip(), gr.skip(), views.message(str(error), kind="wrong")
-        return painted, photo, views.message("The mask is painted. Change it if you like, then press Fill.")
+        return (
+            painted,
+            self.memory.keep(photo),
+            views.message("The mask is painted. Change it if you like, then press Fill."),
+        )
 
-    def mark_damage(self, value: dict | None, photo: Photo | None, picker: dict | None) -> tuple:
+    def mark_damage(self, value: dict | None, name: str | None, picker: dict | None) -> tuple:
         """Paint what looks damaged, beside what is painted already; returns editor and words."""
         try:
+            photo = self.memory.get(name)
             drawing = canvas.read(value, photo)
             result = self.fill(drawing.picture, None, _faces(picker, drawing, photo))
         except (Unusable, PictureError) as error:
@@ -94,9 +108,10 @@ class Handlers:
         )
         return canvas.paint(drawing.canvas, found | drawing.painted), views.message(text)
 
-    def random_hole(self, value: dict | None, photo: Photo | None, picker: dict | None) -> tuple:
+    def random_hole(self, value: dict | None, name: str | None, picker: dict | None) -> tuple:
         """Paint a random hole in place of what is painted; returns editor and words."""
         try:
+            photo = self.memory.get(name)
             drawing = canvas.read(value, photo)
             faces = views.known_faces(picker) if photo and photo.canvas == drawing.photo.canvas else []
         except Unusable as error:
@@ -109,9 +124,10 @@ class Handlers:
         hole = canvas.random_hole(drawing.canvas.size, faces, generator)
         return canvas.paint(drawing.canvas, hole), views.message("A random hole. Press Fill to see it filled.")
 
-    def fill_painted(self, value: dict | None, photo: Photo | None, picker: dict | None) -> tuple:
+    def fill_painted(self, value: dict | None, name: str | None, picker: dict | None) -> tuple:
         """Fill what is painted; returns what to show of it, in the order of the page's results."""
         try:
+            photo = self.memory.get(name)
             drawing = canvas.read(value, photo)
             mask = drawing.mask()
             if mask is None:
@@ -190,7 +206,7 @@ class Handlers:
             gr.update(value=saved.lossless and str(saved.lossless), visible=saved.lossless is not None),
             saved.note,
             shown,
-            drawing.photo,
+            self.memory.keep(drawing.photo),
             gr.update(columns=4),
             views.summary(result, size, seconds),
         )

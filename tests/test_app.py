@@ -20,7 +20,9 @@ from gradio_client.exceptions import AppError
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from page import photos, views
-from page.canvas import Photo
+from page.canvas import Look, Photo
+from page.memory import Memory
+from page.photos import Unusable
 
 NAMES = ("slider", "inside", "download", "lossless", "note", "picker", "photo", "examples", "status")
 
@@ -72,7 +74,7 @@ def painted(height: int, width: int) -> tuple[Image.Image, np.ndarray]:
     return layer(height, width, slice(20, 40), slice(10, 30)), mask
 
 
-def fill(app: ModuleType, editor: dict | None, photo: Photo | None = None, picker: dict | None = None) -> dict:
+def fill(app: ModuleType, editor: dict | None, photo: str | None = None, picker: dict | None = None) -> dict:
     return dict(zip(NAMES, app.handlers.fill_painted(editor, photo, picker), strict=True))
 
 
@@ -82,7 +84,7 @@ def check_filled(pictures: tuple, original: np.ndarray, mask: np.ndarray) -> Non
     assert (after[mask] != original[mask]).any(axis=-1).mean() > 0.9
 
 
-def open_and_paint(app: ModuleType, path: Path, rows: slice, columns: slice) -> tuple[dict, Photo, np.ndarray]:
+def open_and_paint(app: ModuleType, path: Path, rows: slice, columns: slice) -> tuple[dict, str, np.ndarray]:
     """Open a photo and paint a part of it, given in shares of the canvas."""
     canvas, photo, _, _ = app.handlers.open_photo(str(path))
     width, height = canvas["background"].size
@@ -166,8 +168,33 @@ def test_a_large_photo_is_painted_small_and_filled_large(app: ModuleType, tmp_pa
     check_filled(fill(app, value(Image.fromarray(other), paint), photo)["slider"]["value"], other, mask)
 
     (tmp_path / "photo.png").unlink()
-    with pytest.raises(gr.Error, match="was deleted"):
+    with pytest.raises(gr.Error, match="is deleted after an hour"):
         fill(app, canvas, photo)
+
+
+def test_a_photo_that_the_server_forgot_is_asked_for_again(app: ModuleType, tmp_path: Path, said: list[str]):
+    Image.fromarray(noise_picture(200, 300)).save(tmp_path / "photo.png")
+    canvas, photo, _ = open_and_paint(app, tmp_path / "photo.png", slice(0.25, 0.5), slice(0.25, 0.5))
+    app.handlers.memory = Memory(3000)  # as after a restart
+    with pytest.raises(gr.Error, match="not on this server any more.*Open it again"):
+        fill(app, canvas, photo)
+    for action in (app.handlers.mark_damage, app.handlers.random_hole):
+        _, words = action(canvas, photo, None)
+        assert "Open it again" in words and "Open it again" in said.pop()
+
+
+def test_photos_are_remembered_apart_and_not_for_ever(monkeypatch: pytest.MonkeyPatch):
+    photos, memory = [Photo(str(number), Look((1, 1), b"")) for number in range(4)], Memory(60, most=3)
+    names = [memory.keep(photo) for photo in photos]
+    assert len(set(names)) == 4 and min(map(len, names)) >= 20 and memory.get(None) is memory.get("") is None
+    assert [memory.get(name) for name in names[1:]] == photos[1:]
+    for name in (names[0], "made up"):
+        with pytest.raises(Unusable, match="Open it again"):
+            memory.get(name)
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    with pytest.raises(Unusable, match="Open it again"):
+        memory.get(names[3])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "BMP"])
@@ -194,7 +221,9 @@ def test_a_jpeg_keeps_its_tables_and_data_and_stands_upright(app: ModuleType, tm
     picture.save(tmp_path / "IMG 1.jpg", quality=71, subsampling=1, exif=exif, icc_profile=profile)
     canvas, photo, _ = open_and_paint(app, tmp_path / "IMG 1.jpg", slice(0.25, 0.5), slice(0.25, 0.5))
     got = fill(app, canvas, photo)
-    given, jpeg, png = (Image.open(p) for p in (photo.path, got["download"]["value"], got["lossless"]["value"]))
+    given, jpeg, png = (
+        Image.open(p) for p in (tmp_path / "IMG 1.jpg", got["download"]["value"], got["lossless"]["value"])
+    )
     assert (jpeg.format, png.format) == ("JPEG", "PNG") and jpeg.size == png.size == (96, 128)
     assert jpeg.quantization == given.quantization
     assert JpegImagePlugin.get_sampling(jpeg) == JpegImagePlugin.get_sampling(given) == 1
