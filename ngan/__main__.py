@@ -46,8 +46,10 @@ _INPAINT_EXAMPLES = """examples:
   a data set or folder shared out among the processes of a launcher, each on a GPU of its own:
     accelerate launch --multi_gpu --num_processes 8 -m ngan inpaint photos/ masks/ -o filled/
 """
-_EVALUATE_EXAMPLES = """example:
+_EVALUATE_EXAMPLES = """examples:
   python -m ngan evaluate --dataset celeba178 --split validation --masks center,box,freeform --json out.json
+  all that stands in a model's card, measured anew and written there:
+    python -m ngan evaluate --model runs/x/model --dataset celeba178 --self-ensemble --differences --update-card
 """
 _INFO_EXAMPLES = """examples:
   python -m ngan info
@@ -231,6 +233,14 @@ def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     )
     evaluate.add_argument(
         "--self-ensemble", action="store_true", help="measure the mean with the mirror image too, as `inpaint` fills"
+    )
+    evaluate.add_argument(
+        "--differences",
+        action="store_true",
+        help="measure thirds of the faces too, by brightness, symmetry and rarity",
+    )
+    evaluate.add_argument(
+        "--update-card", action="store_true", help="write the figures into the card and results.json of M, a folder"
     )
     evaluate.add_argument("--json", metavar="FILE", type=Path, help="write all figures to FILE")
     evaluate.add_argument("--grid", metavar="FILE", type=Path, help="write a picture of some examples to FILE")

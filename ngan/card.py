@@ -13,8 +13,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
+from ngan.differences import format_differences
 from ngan.evaluation import format_table
 from ngan.model import NGAN
+from ngan.saving import write_bytes
 
 _TEXT = """# {title}
 
@@ -156,6 +158,27 @@ def merge_cards(theirs: str, ours: str) -> str:
     return f"---\n{data.to_yaml()}\n---\n\n{text.lstrip()}"
 
 
+def renew_figures(folder: Path, result: dict[str, Any]) -> None:
+    """Write new figures into a model's folder: results.json, the card's section of figures and its model-index.
+
+    Args:
+        folder: with a card; the rest of it stays as it is.
+        result: as for `write_card`.
+
+    Raises:
+        ValueError: there is no card, or its front matter is no valid YAML.
+    """
+    path = folder / "README.md"
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no README.md, the card that the figures belong to")
+    text = path.read_text()
+    section = f"<!-- ngan: figures -->\n## Figures\n\n{_figures(result)}\n<!-- /ngan: figures -->\n"
+    data = ModelCardData(model_name=folder.resolve().name, eval_results=_eval_results(result))
+    renewed = merge_cards(text, f"---\n{data.to_yaml()}\n---\n\n{section}")
+    write_bytes(folder / "results.json", (json.dumps(result, indent=2) + "\n").encode())
+    write_bytes(path, renewed.encode())
+
+
 def _of_hub(field: str) -> bool:
     return field == "push_to_hub" or field.startswith("hub_")
 
@@ -172,7 +195,19 @@ def _figures(result: dict[str, Any] | None) -> str:
         f"{result['n']:,} faces of the split `{result['split']}` at {size}x{size}; composite against truth "
         "rounded to 8 bits; means over images; the same seeded holes for every method. Hole: the hole's pixels only; "
         f"border: {result['border_width']} pixels to each side of its border. IoU: of the damage found without a mask."
-        f"\n\n{format_table(result)}"
+        f"\n\n{format_table(result)}{_differences(result)}"
+    )
+
+
+def _differences(result: dict[str, Any]) -> str:
+    if "differences" not in result:
+        return ""
+    return (
+        "\n### Differences between faces\n\nThe data say nothing of age, skin or pose, so these are thirds of the "
+        "same faces by what can be measured of the pictures: brightness mixes skin and light, difference from the "
+        "mirror image turned heads and light from a side, distance from the mean face all that is rare. Centre hole, the "
+        "same for every face, filled by the mean with the mirror image; ± is the standard error of the mean.\n\n"
+        f"{format_differences(result['differences'])}"
     )
 
 

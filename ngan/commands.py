@@ -141,7 +141,9 @@ def _tell(outcome: Outcome, share: Share, single: bool) -> None:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Measure a model on a set of faces."""
-    from ngan.data import load_faces  # see _plan_rows
+    from ngan.card import public, renew_figures  # see _plan_rows
+    from ngan.data import load_faces
+    from ngan.differences import format_differences, measure_differences
     from ngan.evaluation import evaluate as measure
     from ngan.evaluation import example_grid, format_table
 
@@ -153,17 +155,26 @@ def evaluate(options: argparse.Namespace) -> int:
     for path in (options.json, options.grid):
         if path is not None and path.is_dir():
             raise ValueError(f"{path} is a folder; name a file")
+    source = Path(options.model or default_model())
+    if options.update_card and not (source / "README.md").is_file():
+        raise ValueError(f"--update-card: {source} is not a folder with a model's card, README.md")
     model = _load(options.model, options.device).model
     faces = load_faces(
         options.dataset, options.split, image_size=model.image_size, limit=options.limit, in_memory=True
     )
     kinds = {"masks": options.masks, "damages": options.damages, "seed": options.seed}
     figures = measure(model, faces, self_ensemble=options.self_ensemble, **kinds)
+    if options.differences:
+        figures["differences"] = measure_differences(model, faces)
     name = _public(options.model)
     result = {"model": name, "dataset": options.dataset, "split": options.split, **figures}
     size = f"{result['image_size']}x{result['image_size']}"
     print(f"{name} on {result['n']} faces of {options.dataset}, {options.split}, {size}, seed {options.seed}\n")
     print(format_table(result), end="")
+    if options.differences:
+        print(f"\n{format_differences(result['differences'])}", end="")
+    if options.update_card:
+        renew_figures(source, {"dataset": public(options.dataset), "split": options.split, **figures})
     if options.json is not None:
         _write_json(options.json, result)
     if options.grid is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from PIL import Image
 from shell import only_error, picture, save_model
 
@@ -55,6 +56,35 @@ def test_evaluate_prints_the_table_and_writes_figures_and_grid(here, dataset, mo
 
     assert main([*words, "--json", "out/again.json"]) == 0
     assert Path("out/again.json").read_bytes() == Path("out/figures.json").read_bytes()
+
+
+def test_evaluate_renews_a_card_and_leaves_what_people_wrote(here, dataset, model, capsys):
+    for i in range(4, 7):
+        picture(i).save(here / "set" / "validation" / f"{i}.png")
+    card = Path(model) / "README.md"
+    old = "---\nlicense: mit\nmodel-index:\n- name: a\n  results: []\n---\n\n# Mine\n\n{}## Limits and bias\n\nMany.\n"
+    card.write_text(old.format("<!-- ngan: figures -->\n## Figures\n\nOLD\n<!-- /ngan: figures -->\n\n"))
+    words = ["evaluate", "--dataset", dataset, "--masks", "box", "--damages", "none", "--model", model]
+    assert main([*words, "--self-ensemble", "--differences", "--update-card"]) == 0
+    shown, text = capsys.readouterr().out, card.read_text()
+    assert "OLD" not in text and "# Mine\n" in text and text.endswith("## Limits and bias\n\nMany.\n")
+    figures = json.loads((Path(model) / "results.json").read_text())
+    assert figures["dataset"] == "set" and "model" not in figures and figures["n"] == 7
+    data = ModelCard(text).data
+    assert data.license == "mit"
+    assert {r.metric_name: r.metric_value for r in data.eval_results}["PSNR, box hole"] == pytest.approx(
+        figures["masks"]["box"]["ngan"]["psnr"], abs=1e-4
+    )
+    assert f"| NGAN, self-ensemble | {figures['masks']['box']['self_ensemble']['psnr']:.2f} |" in text
+    darkest = figures["differences"]["brightness"]["lowest"]
+    row = f"| brightness of the face | {darkest['psnr_hole']:.2f} ± {darkest['standard_error']:.2f} |"
+    assert row in text and row in shown and "### Differences between faces" in text
+
+    assert main([*words, "--update-card"]) == 0  # and without differences they go
+    assert "Differences" not in card.read_text()
+    card.unlink()
+    assert main([*words, "--update-card"]) == 2
+    assert "not a folder with a model's card" in capsys.readouterr().err
 
 
 def test_evaluate_can_leave_a_table_out(here, dataset, model, capsys):
