@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -251,6 +252,53 @@ def checkout(tmp_path: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"stays at home")
     return folder
+
+
+ZERO = """
+import functools, json, os, sys
+
+def tell(what):
+    with open(os.environ["ZERO_LOG"], "a") as log:
+        log.write(json.dumps(what) + "\\n")
+
+tell({"imported": True, "torch before": "torch" in sys.modules})
+
+def GPU(function=None, *, duration=60):
+    if function is None:
+        return functools.partial(GPU, duration=duration)
+
+    @functools.wraps(function)
+    def lent(*arguments, **options):
+        tell({"called": function.__name__, "duration": duration})
+        return function(*arguments, **options)
+
+    tell({"decorated": function.__name__, "duration": duration})
+    return lent
+"""
+
+
+@pytest.mark.slow
+def test_on_zerogpu_the_page_asks_for_the_gpu_for_each_fill_and_for_nothing_else(tmp_path):
+    """With a stand-in for the module that ZeroGPU has: imported before torch, one call through it a request."""
+    (tmp_path / "zero").mkdir()
+    (tmp_path / "zero" / "spaces.py").write_text(ZERO)
+    log, face, mask = (
+        tmp_path / "zero.log",
+        ROOT / "examples" / "astronaut.png",
+        ROOT / "examples" / "astronaut_mouth.png",
+    )
+    settings = {"PYTHONPATH": str(tmp_path / "zero"), "ZERO_LOG": str(log), "HF_HUB_OFFLINE": "1"}
+    with running_page(page_model(tmp_path / "tiny"), tmp_path, **settings) as url:
+        started = [json.loads(line) for line in log.read_text().splitlines()]
+        client = Client(url, verbose=False, download_files=str(tmp_path / "got"))
+        filled = client.predict(handle_file(str(face)), handle_file(str(mask)), api_name="/inpaint")
+        client.predict(handle_file(str(face)), api_name="/find_damage")
+    assert started == [{"imported": True, "torch before": False}, {"decorated": "_fill", "duration": 15}]
+    called = [json.loads(line) for line in log.read_text().splitlines()][2:]
+    assert called == 2 * [{"called": "_fill", "duration": 15}]
+    original, hole = np.asarray(Image.open(face).convert("RGB")), np.asarray(Image.open(mask).convert("L")) > 127
+    filled = np.asarray(Image.open(filled))
+    assert np.array_equal(filled[~hole], original[~hole]) and (filled[hole] != original[hole]).any()
 
 
 @pytest.mark.slow
