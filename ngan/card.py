@@ -205,8 +205,8 @@ def _differences(result: dict[str, Any]) -> str:
     return (
         "\n### Differences between faces\n\nThe data say nothing of age, skin or pose, so these are thirds of the "
         "same faces by what can be measured of the pictures: brightness mixes skin and light, difference from the "
-        "mirror image turned heads and light from a side, distance from the mean face all that is rare. Centre hole, the "
-        "same for every face, filled by the mean with the mirror image; ± is the standard error of the mean.\n\n"
+        "mirror image turned heads and light from a side, distance from the mean face all that is rare. Centre hole, "
+        "the same for every face, filled by the mean with the mirror image; ± is the standard error of the mean.\n\n"
         f"{format_differences(result['differences'])}"
     )
 
