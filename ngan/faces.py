@@ -24,7 +24,11 @@ _CLOSE_SIDE = 320  # side of the copy in which what surrounds a hole is looked a
 _MAX_GROUPS = 6  # of strokes that are looked at closer, the largest first; each takes up to a quarter second
 _SMALLEST = 24  # side of the smallest face frame of a copy, in pixels
 _TURNS = (-30.0, 30.0, -50.0, 50.0)  # of copies, degrees; a cascade stands some 15 to 20 degrees of tilt
-_FRAME, _DOWN = 0.585, 0.0845  # of the square: side of a cascade's frame, and how far below the middle it sits
+_APART, _PROFILE_APART = 0.4, 0.7  # of the larger square: nearer hits are one face; profiles are met less exactly
+_FRAME, _DOWN = 0.585, 0.0845  # of the square: side of the frontal frame, and how far below the middle it sits
+# The last two of the profile cascade, for a face that looks to the left, and how far to the right it sits: means over
+# turned faces of the training framing.
+_PROFILE_FRAME, _PROFILE_DOWN, _PROFILE_ASIDE = 0.747, 0.067, 0.113
 _LOOK = 1.6  # side of the copy that aligns, in sides of the expected square in it
 # Side of that square in pixels, and side of the mean hit as a share of it: hits are not thinned out there, and in a
 # smaller copy the smallest are missing.
@@ -147,19 +151,20 @@ class _Copies:
             for flip in (False, True):
                 # the cascade was made from faces that look to the left
                 view = np.ascontiguousarray(picture[:, ::-1]) if flip else picture
-                boxes, counts = _cascade("profileface").detectMultiScale2(view, 1.1, 4, minSize=(_SMALLEST, _SMALLEST))
+                boxes, counts = _cascade("profileface").detectMultiScale2(view, 1.1, 3, minSize=(_SMALLEST, _SMALLEST))
                 matrix = np.array([[-1.0, 0, picture.shape[1]], [0, 1, 0]]) if flip else np.eye(2, 3)
                 hits += self._hits(boxes, counts, matrix, 0.0, False)
-        return _thin(hits)
+        return _thin(hits, _PROFILE_APART)
 
     def _hits(
         self, boxes: Iterable[np.ndarray], counts: Iterable[int], matrix: np.ndarray, turn: float, frontal: bool
     ) -> list[_Hit]:
         back = cv2.invertAffineTransform(matrix)
         hits = []
+        frame, down, aside = (_FRAME, _DOWN, 0.0) if frontal else (_PROFILE_FRAME, _PROFILE_DOWN, _PROFILE_ASIDE)
         for (x, y, width, height), count in zip(boxes, counts, strict=True):
-            side = width / _FRAME
-            middle = back @ (x + width / 2, y + height / 2 - _DOWN * side, 1.0)
+            side = width / frame
+            middle = back @ (x + width / 2 - aside * side, y + height / 2 - down * side, 1.0)
             x, y = middle / self.scale + (self.left, self.top)
             hits.append(_Hit(Face(float(x), float(y), float(side / self.scale), turn), float(count), frontal))
         return hits
@@ -231,11 +236,11 @@ def _mean_hit(
     return Face(float(middle[0]), float(middle[1]), float(side * unit), face.angle + turn), float(sum(counts))
 
 
-def _thin(hits: list[_Hit]) -> list[_Hit]:
-    """Keep the surest of hits that overlap."""
+def _thin(hits: list[_Hit], apart: float = _APART) -> list[_Hit]:
+    """Keep the surest of hits that are nearer to one another than `apart` sides of the larger square."""
     kept: list[_Hit] = []
     for hit in sorted(hits, key=lambda hit: -hit.score):
-        if not any(_same(hit.face, other.face) for other in kept):
+        if not any(_same(hit.face, other.face, apart) for other in kept):
             kept.append(hit)
     return kept
 
@@ -248,8 +253,8 @@ def _distinct(faces: Iterable[Face | None]) -> list[Face]:
     return kept
 
 
-def _same(face: Face, other: Face) -> bool:
-    return math.hypot(face.x - other.x, face.y - other.y) < 0.4 * max(face.side, other.side)
+def _same(face: Face, other: Face, apart: float = _APART) -> bool:
+    return math.hypot(face.x - other.x, face.y - other.y) < apart * max(face.side, other.side)
 
 
 def _around(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from heads import AXIS, turned_head
 from PIL import Image
 
 from ngan.faces import face_in, find_faces
@@ -86,6 +87,46 @@ def test_a_face_in_half_profile_is_found():
     canvas = cv2.remap(squeezed, np.ascontiguousarray(x), np.ascontiguousarray(y), cv2.INTER_LINEAR)
     found = find_faces(canvas, mark(canvas, Face(320, 260, 240), 0.1))
     assert found and abs(found[0].x - 320) < 60 and abs(found[0].y - 240) < 50 and 170 < found[0].side < 340
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("angle", [60, 70])
+@pytest.mark.parametrize("paint", [False, True])
+def test_a_face_in_profile_is_found(side: str, angle: int, paint: bool):
+    canvas, eye, mouth = profile(angle, side)
+    hole = on_cheek(canvas, mouth, side)
+    if paint:
+        canvas[hole] = (255, 45, 139)
+    (found,) = find_faces(canvas, hole)
+    assert 100 < found.side < 260
+    for point in (eye, mouth):
+        assert np.abs(np.subtract(point, (found.x, found.y))).max() < 0.5 * found.side
+
+
+def profile(angle: int, side: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A photo of 640 x 480 pixels with a turned head 260 pixels high; its eye and its mouth, (x, y)."""
+    head, inside = turned_head(angle)
+    small = cv2.resize(cv2.GaussianBlur(head, (0, 0), 0.75), (260, 260), interpolation=cv2.INTER_AREA)
+    inside = cv2.resize(inside.view(np.uint8), (260, 260), interpolation=cv2.INTER_AREA) > 0
+    turn = np.deg2rad(angle)
+    points = [  # row, distance from the axis and depth of the nearer eye and of the mouth's middle in the head
+        np.array([AXIS + x * np.cos(turn) + z * np.sin(turn), row]) * 260 / 396
+        for row, x, z in ((201, -42, 125), (290, 0, 148))
+    ]
+    if side == "left":
+        small, inside = small[:, ::-1], inside[:, ::-1]
+        points = [np.array([259 - x, y]) for x, y in points]
+    canvas = photo(640, 480)
+    canvas[60:320, 160:420][inside] = small[inside]
+    return canvas, *(point + (160, 60) for point in points)
+
+
+def on_cheek(canvas: np.ndarray, mouth: np.ndarray, side: str) -> np.ndarray:
+    """A hole of 26 pixels a side beside the mouth of a `profile`, (H, W), bool."""
+    x, y = mouth + (-26 if side == "right" else 26, -26)
+    hole = np.zeros(canvas.shape[:2], bool)
+    hole[int(y - 13) : int(y + 13), int(x - 13) : int(x + 13)] = True
+    return hole
 
 
 def test_only_the_faces_that_a_stroke_touches_count():

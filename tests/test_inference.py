@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, features
-from test_faces import mark, photo
+from test_faces import mark, on_cheek, photo, profile
 
 from ngan import hub, pictures
 from ngan.framing import Face
@@ -333,6 +333,18 @@ def test_the_caller_may_say_where_the_faces_are(inpainter: Inpainter):
     assert result.faces == [Face(410, 220, 200)] and "rectangle" in result.notes[0]
     assert inpainter.fill(canvas, hole, [Face(100, 100, 80)]).faces == []
     assert inpainter.fill(canvas, hole, []).faces == []
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_of_a_full_profile_a_rectangle_is_enough(inpainter: Inpainter, side: str):
+    canvas, eye, mouth = profile(90, side)
+    hole = on_cheek(canvas, mouth, side)
+    left, top = np.subtract((eye + mouth) / 2, 80)
+    result = inpainter.fill(canvas, hole, [(left, top, left + 160, top + 160)])
+    (face,) = result.faces
+    assert left < face.x < left + 160 and top < face.y < top + 160 and 50 < face.side < 330
+    assert len(result.inside) == 1 and np.array_equal(np.asarray(result.final)[~hole], canvas[~hole])
+    assert (np.asarray(result.final)[hole] != canvas[hole]).any(axis=-1).mean() > 0.9
 
 
 @pytest.mark.parametrize(
