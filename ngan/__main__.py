@@ -49,7 +49,8 @@ _INPAINT_EXAMPLES = """examples:
 _EVALUATE_EXAMPLES = """examples:
   python -m ngan evaluate --dataset celeba178 --split validation --masks center,box,freeform --json out.json
   all that stands in a model's card, measured anew and written there:
-    python -m ngan evaluate --model runs/x/model --dataset celeba178 --self-ensemble --differences --update-card
+    python -m ngan evaluate --model runs/x/model --dataset celeba178 --update-card \\
+        --masks center,box,freeform,feature --self-ensemble --off-frame --differences
 """
 _INFO_EXAMPLES = """examples:
   python -m ngan info
@@ -233,6 +234,12 @@ def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     )
     evaluate.add_argument(
         "--self-ensemble", action="store_true", help="measure the mean with the mirror image too, as `inpaint` fills"
+    )
+    evaluate.add_argument(
+        "--off-frame",
+        action="store_true",
+        help="measure faces off their framing too, as they are found in photos: up to 18 %% in size, 6 %% of the "
+        "side in place, 8 degrees",
     )
     evaluate.add_argument(
         "--differences",

@@ -12,6 +12,7 @@ import torch
 
 from ngan.config import TrainConfig
 from ngan.data import FaceSet, StreamedFaces, flip_horizontally, load_faces, stream_faces, to_float
+from ngan.reframing import source_size
 from ngan.stopping import outlive_the_end_signal
 from ngan.training import Batch, make_batch
 
@@ -62,7 +63,8 @@ def make_batches(config: TrainConfig, rank: int, world_size: int, step: int, pin
         FileNotFoundError: the data set is a path to nothing.
         ValueError: a data set that cannot be used.
     """
-    common = {"image_size": config.image_size, "column": config.image_column or None}
+    size = source_size(config.image_size, config.framing_jitter)
+    common = {"image_size": size, "column": config.image_column or None}
     number = step * config.gradient_accumulation_steps
     if config.streaming:
         faces = stream_faces(
@@ -111,7 +113,7 @@ def _first_place(config: TrainConfig, number: int, rank: int, world_size: int) -
 
 
 def _damaged(images: torch.Tensor, config: TrainConfig, number: int, first: int) -> Batch:
-    """Mirror and damage uint8 pictures (N, 3, S, S), those of batch `number` from the place `first` on."""
+    """Mirror, reframe and damage uint8 pictures (N, 3, S, S), those of batch `number` from the place `first` on."""
     end = first + len(images)
     generator = torch.Generator().manual_seed(_seed(config.seed, number))
     hidden = bool(torch.rand((), generator=generator) < config.find_share)

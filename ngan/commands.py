@@ -146,6 +146,8 @@ def evaluate(options: argparse.Namespace) -> int:
     from ngan.differences import format_differences, measure_differences
     from ngan.evaluation import evaluate as measure
     from ngan.evaluation import example_grid, format_table
+    from ngan.off_frame import measure_off_frame
+    from ngan.reframing import source_size
 
     quiet_pillow()
     if options.grid is not None:
@@ -159,11 +161,13 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.update_card and not (source / "README.md").is_file():
         raise ValueError(f"--update-card: {source} is not a folder with a model's card, README.md")
     model = _load(options.model, options.device).model
-    faces = load_faces(
-        options.dataset, options.split, image_size=model.image_size, limit=options.limit, in_memory=True
-    )
+    chosen = {"limit": options.limit, "in_memory": True}
+    faces = load_faces(options.dataset, options.split, image_size=model.image_size, **chosen)
     kinds = {"masks": options.masks, "damages": options.damages, "seed": options.seed}
     figures = measure(model, faces, self_ensemble=options.self_ensemble, **kinds)
+    if options.off_frame:
+        off = load_faces(options.dataset, options.split, image_size=source_size(model.image_size, 1.0), **chosen)
+        figures["masks"] |= measure_off_frame(model, off, seed=options.seed, self_ensemble=options.self_ensemble)
     if options.differences:
         figures["differences"] = measure_differences(model, faces)
     name = _public(options.model)

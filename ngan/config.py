@@ -17,6 +17,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     # terms is unknown, GLCIC's 4e-4 stands in.
     "paper": {
         "optimizer": "adam",
+        "framing_jitter": 0.0,
         "distance": "mse",
         "hole_weight": 0.0,
         "lambda_coding": 1.0,
@@ -33,7 +34,8 @@ _AT_LEAST_1 = """code_width image_width patch discriminator_width embedding batc
     max_train_steps r1_every checkpoint_every checkpoints_keep log_every sample_faces"""
 _AT_LEAST_0 = """num_workers blocks attention_every local_size hole_weight lambda_coding lambda_reconstruction
     lambda_location lambda_code_adversarial lambda_image_adversarial lambda_feature_matching r1_gamma max_train_minutes
-    generator_only_steps discriminator_only_steps warmup_steps ema_half_life seed sample_every evaluate_limit"""
+    generator_only_steps discriminator_only_steps warmup_steps ema_half_life seed sample_every evaluate_limit
+    framing_jitter"""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class TrainConfig:
     validation_split: str = "auto"  # of samples and final table; "auto" = validation, valid or val; "" = none
     image_column: str = ""  # column of the pictures; "" = the only image column
     streaming: bool = False  # read the set as a stream, without a copy of it on disk
-    in_memory: bool = True  # decode every picture once, into memory (image_size^2 * 3 bytes each)
+    # decode every picture once, into memory: image_size^2 * 3 bytes each, twice that with framing_jitter
+    in_memory: bool = True
     num_workers: int = 0  # loader processes, which also make the damage; 0 = the training process makes it
     recipe: str = "default"  # "default" or "paper": sets the losses below, unless they are given too
     # networks
@@ -69,6 +72,8 @@ class TrainConfig:
     # share of init_from's image generator in the exported one, the rest from the run's average (WiSE-FT), in [0, 1]
     init_share: float = 0.0
     # damage
+    # how far seven in ten faces may be off their framing: 1 = 18 % in size, 6 % of the side, 8 degrees; 0 = none
+    framing_jitter: float = 1.0
     masks: str = "mixed"  # kind of hole, as in ngan.masks
     find_share: float = 0.33  # share of the batches whose mask is hidden from the networks, in [0, 1]
     # losses
@@ -141,6 +146,7 @@ class TrainConfig:
         self._check("init_share", 0 <= self.init_share <= 1, "in [0, 1]")
         if self.init_share:
             self._check("init_share", self.init_from != "", "0 without init_from")
+        self._check("framing_jitter", self.framing_jitter <= 2, "at most 2")
         self._check("find_share", 0 <= self.find_share <= 1, "in [0, 1]")
         choices = {
             "recipe": tuple(RECIPES),

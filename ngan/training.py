@@ -24,6 +24,7 @@ from ngan.losses import (
 from ngan.masks import composite, crop, crop_box, make_masks
 from ngan.model import NGANOutput
 from ngan.optimizers import make_optimizer
+from ngan.reframing import draw_framings, reframe, reframe_masks
 
 LOSSES = ("code_g", "code_d", "image_g", "global_d", "local_d")
 Losses = dict[str, torch.Tensor]
@@ -97,12 +98,21 @@ def make_optimizers(networks: Networks, config: TrainConfig) -> Optimizers:
 
 
 def make_batch(image: torch.Tensor, config: TrainConfig, generator: torch.Generator) -> Batch:
-    """Damage a batch of faces (N, 3, H, W), [-1, 1]: holes, or for `find_share` of the batches damage to be found."""
+    """Put a batch of faces (N, 3, S, S), [-1, 1], a little off their framing, at `config.image_size`, and damage it.
+
+    It gets holes, or, for `find_share` of the batches, damage to be found. Without `framing_jitter` the faces stay as
+    they are.
+    """
+    framings = draw_framings(len(image), config.framing_jitter, generator) if config.framing_jitter else None
+    if framings is not None:
+        image = reframe(image, framings, config.image_size)
     n, _, height, width = image.shape
     if torch.rand((), generator=generator, device=generator.device) < config.find_share:
         corrupted, mask = damage(image, generator)
         return Batch(image, corrupted, mask, hidden=True)
     mask = make_masks(config.masks, n, height, width, generator)
+    if framings is not None:
+        mask = reframe_masks(mask, framings)
     return Batch(image, image * (1 - mask), mask, hidden=False)
 
 

@@ -24,6 +24,7 @@ TINY = TrainConfig(
     batch_size=2,
     mixed_precision="no",
     find_share=0.0,
+    framing_jitter=0.0,
     generator_only_steps=0,
     discriminator_only_steps=0,
 )

@@ -65,7 +65,7 @@ def test_evaluate_renews_a_card_and_leaves_what_people_wrote(here, dataset, mode
     old = "---\nlicense: mit\nmodel-index:\n- name: a\n  results: []\n---\n\n# Mine\n\n{}## Limits and bias\n\nMany.\n"
     card.write_text(old.format("<!-- ngan: figures -->\n## Figures\n\nOLD\n<!-- /ngan: figures -->\n\n"))
     words = ["evaluate", "--dataset", dataset, "--masks", "box", "--damages", "none", "--model", model]
-    assert main([*words, "--self-ensemble", "--differences", "--update-card"]) == 0
+    assert main([*words, "--self-ensemble", "--off-frame", "--differences", "--update-card"]) == 0
     shown, text = capsys.readouterr().out, card.read_text()
     assert "OLD" not in text and "# Mine\n" in text and text.endswith("## Limits and bias\n\nMany.\n")
     figures = json.loads((Path(model) / "results.json").read_text())
@@ -76,6 +76,8 @@ def test_evaluate_renews_a_card_and_leaves_what_people_wrote(here, dataset, mode
         figures["masks"]["box"]["ngan"]["psnr"], abs=1e-4
     )
     assert f"| NGAN, self-ensemble | {figures['masks']['box']['self_ensemble']['psnr']:.2f} |" in text
+    assert list(figures["masks"]) == ["box", "center off frame", "feature off frame"]
+    assert "| feature off frame |" in text and "| feature off frame |" in shown
     darkest = figures["differences"]["brightness"]["lowest"]
     row = f"| brightness of the face | {darkest['psnr_hole']:.2f} ± {darkest['standard_error']:.2f} |"
     assert row in text and row in shown and "### Differences between faces" in text
