@@ -306,11 +306,17 @@ class Handler(BaseHTTPRequestHandler):
         return yaml.safe_load(match[1]) if match else {}
 
     def tree(self, body: bytes, kind: str, repo_id: str, revision: str, path: str = "") -> None:
-        """GET .../tree/REVISION: all files below a path."""
+        """GET .../tree/REVISION: all files below a path, or with recursive=false what lies right in it."""
         if found := self._find(kind, repo_id, revision):
             start = path.strip("/") + "/" if path.strip("/") else ""
-            files = found[0].commits[found[1]].items()
-            self._send(200, [_describe(name, e) for name, e in sorted(files) if name.startswith(start)])
+            below = {name: e for name, e in found[0].commits[found[1]].items() if name.startswith(start)}
+            if self.query.get("recursive") == ["false"]:
+                folders = {start + name.removeprefix(start).split("/")[0] for name in below} - below.keys()
+                below = {name: e for name, e in below.items() if "/" not in name.removeprefix(start)}
+                below |= dict.fromkeys(folders)
+            if start and not below:
+                return self._refuse(404, "EntryNotFound", f"{path} does not exist")
+            self._send(200, [_describe(name, e) for name, e in sorted(below.items())])
 
     def resolve(self, body: bytes, prefix: str, repo_id: str, revision: str, path: str) -> None:
         """GET or HEAD a file, whole or a range of it."""
@@ -335,7 +341,9 @@ class Handler(BaseHTTPRequestHandler):
         return self._send(200, content, headers)
 
 
-def _describe(path: str, entry: dict[str, Any]) -> dict[str, Any]:
+def _describe(path: str, entry: dict[str, Any] | None) -> dict[str, Any]:
+    if entry is None:
+        return {"type": "directory", "path": path, "size": 0, "oid": hashlib.sha1(path.encode()).hexdigest()}
     described = {"type": "file", "path": path, "size": entry["size"], "oid": entry["oid"]}
     if entry["lfs"]:
         described["lfs"] = {"oid": entry["sha256"], "size": entry["size"], "pointerSize": 134}

@@ -2,15 +2,19 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from datasets import Dataset, Features
 from datasets import Image as ImageFeature
+from fake_hub import FakeHub
 from PIL import Image
 from shell import SIDE, hole, picture, save_finder, save_model, write_folders, write_pair
 
@@ -249,6 +253,46 @@ def test_two_processes_of_accelerate_launch_share_a_folder(here, model):
     assert [report["filled"] for report in reports] == [3, 2]
     assert "process 1 of 2: 3 of 3 faces filled" in done.stderr
     assert "process 2 of 2: 2 of 2 faces filled" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_data_set_of_the_hub_is_shared_out_and_a_killed_run_goes_on(here, model, tmp_path):
+    """Two processes fill it, are killed, and start again: each output is whole at any time and written once."""
+    count = 150
+    write_pair("a.png", "m.png")
+    row = {
+        column: {"bytes": Path(file).read_bytes(), "path": None} for column, file in (("f", "a.png"), ("m", "m.png"))
+    }
+    features = Features({"f": ImageFeature(), "m": ImageFeature()})
+    Dataset.from_list(count * [row], features=features).to_parquet("test-00000-of-00001.parquet")
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
+    launcher += [str(ROOT / "configs" / "two_cpu_processes.yaml"), "-m", "ngan"]
+    words = ["inpaint", "--dataset", "org/faces", "--split", "test", "--image-column", "f", "--mask-column", "m"]
+    command = [*launcher, *words, "-o", "out", "--model", model]
+    with FakeHub(tmp_path / "hub") as hub:
+        data = Path("test-00000-of-00001.parquet").read_bytes()
+        hub.put("org/faces", {"data/test-00000-of-00001.parquet": data}, kind="datasets")
+        variables = {**os.environ, **hub.env, "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+        variables |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
+        with open("log", "w") as log, subprocess.Popen(command, env=variables, stdout=log, stderr=log) as running:
+            while not list(Path("out").glob("*.png")):
+                assert running.poll() is None, Path("log").read_text()
+                time.sleep(0.01)
+            everyone = [*psutil.Process(running.pid).children(recursive=True), running]
+            for process in reversed(everyone):
+                process.kill()
+        psutil.wait_procs(everyone[:-1])
+        before = {path: path.stat().st_mtime_ns for path in Path("out").glob("*.png")}
+        assert 0 < len(before) < count
+        for path in before:
+            Image.open(path).load()
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in Path("out").glob("*.png")) == [f"{i:06}.png" for i in range(count)]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    told = [re.search(rf"process {n} of 2: (\d+) of 75 faces filled", done.stderr) for n in (1, 2)]
+    assert sum(int(found[1]) for found in told) == count - len(before)
+    assert all(np.array_equal(known_of(path), known_of("a.png")) for path in list(Path("out").glob("*.png"))[::20])
 
 
 def test_reading_runs_ahead_but_not_far(here):
