@@ -1,0 +1,51 @@
+"""What a card says to the Hub of where its weights come from, and of whom they fill worse."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+
+from ngan.card import write_card
+from ngan.checkpoint import Counters
+from ngan.config import TrainConfig
+from ngan.differences import measure_differences
+from ngan.evaluation import evaluate
+from ngan.model import NGAN
+
+
+@pytest.fixture
+def model() -> NGAN:
+    torch.manual_seed(0)
+    return NGAN(code_width=4, image_width=8, blocks=1, attention_every=0, image_size=32)
+
+
+def written(folder: Path, model: NGAN, result: dict | None = None, **given: str) -> ModelCard:
+    folder.mkdir()
+    write_card(folder, model, TrainConfig(image_size=32, **given), Counters(), result)
+    return ModelCard((folder / "README.md").read_text(), ignore_metadata_errors=False)
+
+
+def test_data_sets_and_base_models_are_named_if_they_are_of_the_hub(model, tmp_path):
+    card = written(tmp_path / "a", model, dataset="org/faces", init_from="org/ngan-celeba@v1").data
+    assert card.datasets == ["org/faces"] and card.base_model == "org/ngan-celeba"
+    (tmp_path / "faces").mkdir()
+    card = written(tmp_path / "b", model, dataset=str(tmp_path / "faces"), init_from=str(tmp_path))
+    assert card.data.datasets is None and card.data.base_model is None
+    assert (
+        str(tmp_path) not in card.content and str(tmp_path) not in (tmp_path / "b" / "train_config.json").read_text()
+    )
+
+
+def test_measured_differences_stand_in_the_card(model, tmp_path):
+    faces = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    figures = evaluate(model, faces, masks=("center",), damages=(), progress=False)
+    result = json.loads(json.dumps({"dataset": "faces", "split": "validation", **figures}))
+    assert "Differences" not in written(tmp_path / "a", model, result, dataset="org/faces").text
+    result["differences"] = json.loads(json.dumps(measure_differences(model, faces)))
+    text = written(tmp_path / "b", model, result, dataset="org/faces").text
+    section = text.split("<!-- ngan: figures -->")[1].split("<!-- /ngan: figures -->")[0]
+    for title in ("brightness of the face", "difference from its mirror image", "distance from the mean face"):
+        assert f"| {title} | " in section
+    assert f"{result['differences']['brightness']['lowest']['psnr_hole']:.2f} ± " in section
