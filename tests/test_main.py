@@ -1,6 +1,8 @@
 """The command line: what it writes, what it refuses, what it says and with which status it ends."""
 
+import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -204,3 +206,17 @@ def test_the_module_runs_as_a_command(here, model):
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert Image.open("out.png").size == (SIDE, SIDE)
+
+
+def test_the_console_script_is_the_command():
+    (entry,) = re.findall(r'^ngan = "(.*)"$', (Path(__file__).parents[1] / "pyproject.toml").read_text(), re.M)
+    module, function = entry.split(":")
+    assert getattr(importlib.import_module(module), function) is main
+
+
+def test_a_folder_shows_its_progress_and_one_picture_does_not(here, model, capsys):
+    write_folders(["a.png", "b.png"])
+    assert main(["inpaint", "faces", "masks", "-o", "out", "--model", model]) == 0
+    assert "2/2" in capsys.readouterr().err
+    assert main(["inpaint", "faces/a.png", "masks/a.png", "-o", "a.png", "--model", model]) == 0
+    assert capsys.readouterr().err == ""
