@@ -5,7 +5,7 @@ from torch import nn
 
 OPTIMIZERS = ("muon", "adam")
 MOMENTUM = 0.95  # of Muon, with Nesterov's look ahead
-_NEWTON_SCHULZ = {"ns_coefficients": (3.4445, -4.7750, 2.0315), "ns_steps": 5, "eps": 1e-7}  # as Jordan et al.
+_NEWTON_SCHULZ, _ITERATIONS = (3.4445, -4.7750, 2.0315), 5  # of the quintic, as Jordan et al. found them
 _EDGES = ("stem", "head", "read", "code_generator.up2")  # of the generators: they read or write pixels
 
 
@@ -22,6 +22,7 @@ class MuonAdam(torch.optim.Adam):
         others: all other parameters.
         learning_rate: of both.
         betas: of Adam.
+        dtype: that Muon computes its directions in.
     """
 
     def __init__(
@@ -30,7 +31,9 @@ class MuonAdam(torch.optim.Adam):
         others: list[nn.Parameter],
         learning_rate: float,
         betas: tuple[float, float] = (0.9, 0.99),
+        dtype: torch.dtype = torch.bfloat16,
     ) -> None:
+        self.dtype = dtype
         groups = [{"params": others, "muon": False}, {"params": matrices, "muon": True}]
         super().__init__([group for group in groups if group["params"]], learning_rate, betas, fused=True)
 
@@ -43,26 +46,35 @@ class MuonAdam(torch.optim.Adam):
         return super().step(closure)
 
     def _step_matrices(self, group: dict) -> None:
-        from torch.optim._muon import muon  # torch.optim.Muon itself takes no weights of four dimensions
-
-        moved = [p for p in group["params"] if p.grad is not None]
-        for p in moved:
+        for p in group["params"]:
+            if p.grad is None:
+                continue
             if "momentum" not in self.state[p]:
                 self.state[p]["momentum"] = torch.zeros_like(p, memory_format=torch.preserve_format)
-        muon(
-            [_rows(p).view(len(p), -1) for p in moved],
-            [_rows(p.grad.contiguous(memory_format=_layout(p))).view(len(p), -1) for p in moved],
-            [_rows(self.state[p]["momentum"]).view(len(p), -1) for p in moved],
-            lr=group["lr"],
-            weight_decay=0.0,
-            momentum=MOMENTUM,
-            nesterov=True,
-            adjust_lr_fn="match_rms_adamw",
-            has_complex=False,
-            **_NEWTON_SCHULZ,
-        )
-        for p in moved:
+            momentum = self.state[p]["momentum"]
+            momentum.lerp_(p.grad, 1 - MOMENTUM)
+            update = p.grad.lerp(momentum, MOMENTUM).contiguous(memory_format=_layout(p))
+            direction = orthogonalise(_rows(update).view(len(p), -1), self.dtype)
+            weight = _rows(p).view(len(p), -1)
+            weight.add_(direction, alpha=-group["lr"] * 0.2 * max(weight.shape) ** 0.5)
             p.grad = None  # Adam passes over it
+
+
+def orthogonalise(matrix: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Bring all singular values of a matrix (M, N) to about 1, 0.7 to 1.2, by Newton-Schulz (Jordan et al. 2024).
+
+    Args:
+        matrix: of any scale.
+        dtype: to compute in; bfloat16 does.
+    """
+    a, b, c = _NEWTON_SCHULZ
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = (matrix if wide else matrix.T).to(dtype)
+    x = x / x.norm().clamp(min=1e-7)  # so that none is above 1
+    for _ in range(_ITERATIONS):
+        square = x @ x.T
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x if wide else x.T
 
 
 def _layout(parameter: torch.Tensor) -> torch.memory_format:
@@ -85,7 +97,13 @@ def inner_matrices(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Param
     return matrices, others
 
 
-def make_optimizer(module: nn.Module, kind: str, learning_rate: float, betas: tuple[float, float]) -> MuonAdam:
+def make_optimizer(
+    module: nn.Module,
+    kind: str,
+    learning_rate: float,
+    betas: tuple[float, float],
+    dtype: torch.dtype = torch.bfloat16,
+) -> MuonAdam:
     """Build an optimizer of `OPTIMIZERS` for all parameters of a module; "adam" is `MuonAdam` without a matrix."""
     matrices, others = inner_matrices(module) if kind == "muon" else ([], list(module.parameters()))
-    return MuonAdam(matrices, others, learning_rate, betas)
+    return MuonAdam(matrices, others, learning_rate, betas, dtype)

@@ -89,8 +89,9 @@ def _eager(module: nn.Module) -> nn.Module:
 
 def make_optimizers(networks: Networks, config: TrainConfig) -> Optimizers:
     """Build the optimizers of both generators and of all critics."""
+    dtype = torch.bfloat16 if config.mixed_precision == "bf16" else torch.float32
     return Optimizers(
-        make_optimizer(networks.generators, config.optimizer, config.learning_rate, (config.beta1, 0.99)),
+        make_optimizer(networks.generators, config.optimizer, config.learning_rate, (config.beta1, 0.99), dtype),
         make_optimizer(
             networks.discriminators, "adam", config.discriminator_learning_rate, (config.discriminator_beta1, 0.99)
         ),

@@ -5,7 +5,7 @@ import torch
 from conftest import TINY
 from torch import nn
 
-from ngan.optimizers import MuonAdam, inner_matrices, make_optimizer
+from ngan.optimizers import MuonAdam, inner_matrices, make_optimizer, orthogonalise
 from ngan.start import make_networks
 
 
@@ -73,3 +73,16 @@ def test_a_parameter_without_a_gradient_stays(kind: str):
     optimizer.step()
     assert torch.equal(module["b"].weight, before)
     assert not torch.equal(module["a"].weight, torch.zeros(3, 3))
+
+
+@pytest.mark.parametrize("shape", [(6, 40), (40, 6), (8, 8)])
+def test_orthogonalising_keeps_the_directions_and_evens_the_sizes(shape: tuple[int, int]):
+    torch.manual_seed(0)
+    u, _, v = torch.linalg.svd(torch.randn(shape), full_matrices=False)
+    values = torch.linspace(0.1, 1, min(shape))
+    for scale in (1e-6, 1.0, 1e6):
+        even = orthogonalise(scale * u @ values.diag() @ v, torch.float32)
+        inner = u.T @ even @ v.T
+        assert 0.65 < inner.diag().min() and inner.diag().max() < 1.25
+        assert (inner - inner.diag().diag()).abs().max() < 1e-4
+    assert torch.equal(orthogonalise(torch.zeros(shape), torch.float32), torch.zeros(shape))
