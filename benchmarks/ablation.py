@@ -36,6 +36,8 @@ from ngan.config import TrainConfig, parse_config
 from ngan.damage import DAMAGE_KINDS
 from ngan.data import FaceSet, load_faces
 from ngan.evaluation import Features, evaluate
+from ngan.off_frame import measure_off_frame
+from ngan.reframing import source_size
 
 HOLES = ("center", "box", "freeform")
 HOLES_A_BIN = 200  # that are drawn where no file of masks is given, as many as NVIDIA's file has
@@ -117,14 +119,18 @@ def _one(name: str, seed: int, options: argparse.Namespace, rest: list[str], fea
     checkpoint = list_checkpoints(folder)[-1]
     generators = _trained(name, config, checkpoint)
     counters = json.loads((checkpoint / "state.json").read_text())["counters"]
-    faces = load_faces(
-        config.dataset,
-        options.validation_split,
-        image_size=config.image_size,
-        column=config.image_column or None,
-        limit=options.limit or None,
-        in_memory=True,
-        progress=False,
+    sizes = config.image_size, source_size(config.image_size, 1.0)
+    faces, larger = (
+        load_faces(
+            config.dataset,
+            options.validation_split,
+            image_size=size,
+            column=config.image_column or None,
+            limit=options.limit or None,
+            in_memory=True,
+            progress=False,
+        )
+        for size in sizes
     )
     result = {
         "variant": name,
@@ -136,7 +142,7 @@ def _one(name: str, seed: int, options: argparse.Namespace, rest: list[str], fea
         "split": options.validation_split,
         "features": options.features,
         "irregular_masks": options.irregular_masks.name if options.irregular_masks else "drawn free-form holes",
-        "evaluation": measure(generators, faces, config, options.irregular_masks, features),
+        "evaluation": measure(generators, faces, larger, config, options.irregular_masks, features),
         "config": {key: public(value) if key in _PATHS else value for key, value in _plain(config).items()},
     }
     _write(result_path, result)
@@ -146,15 +152,18 @@ def _one(name: str, seed: int, options: argparse.Namespace, rest: list[str], fea
 def measure(
     generators: nn.Module,
     faces: FaceSet,
+    larger: FaceSet,
     config: TrainConfig,
     irregular_masks: Path | None,
     features: dict[str, Features],
 ) -> dict[str, Any]:
-    """Measure generators with the project's own evaluation: by kind of hole, by share of the hole, and mask-free.
+    """Measure generators with the project's own evaluation: by kind of hole, aligned and off frame, by share of the
+    hole, and mask-free.
 
     Args:
         generators: of any variant.
         faces: validation faces.
+        larger: the same, at `ngan.reframing.source_size`, for those off their frame.
         config: of the run; without `find_share` the mask-free mode is not measured.
         irregular_masks: as in `benchmarks.ablation_holes.holes_by_ratio`.
         features: by name, for Frechet distances over each kind of holes.
@@ -165,6 +174,7 @@ def measure(
     damages = DAMAGE_KINDS if config.find_share else ()
     device = "cuda" if _has_cuda() else "cpu"
     kinds = evaluate(generators, faces, masks=HOLES, damages=damages, peers=(), features=features, device=device)
+    kinds["masks"] |= measure_off_frame(generators, larger, config.image_size, peers=(), device=device)
     holes = holes_by_ratio(irregular_masks, config.image_size, HOLES_A_BIN)
     limit = max(map(len, holes.values()))  # each hole once
     ratios = evaluate(

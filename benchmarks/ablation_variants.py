@@ -47,11 +47,12 @@ VARIANTS: dict[str, Variant] = {
     "ngan_find": Variant(
         "NGAN, default recipe, a third of its batches mask-free", {"find_share": TrainConfig.find_share}
     ),
-    "paper": Variant("NGAN, the paper's losses", {"recipe": "paper"}),
+    "paper": Variant("NGAN, the paper's losses, with Adam", {"recipe": "paper", "framing_jitter": 1.0}),
     "single": Variant("no nesting: image generator alone, widened", _NO_FIRST_STAGE, single_stage_networks),
     "no_code_critic": Variant("no code critic", _NO_CODE, networks_without_code_critic),
     "glcic": Variant("GLCIC", _GLCIC, glcic_networks),
     "adam": Variant("Adam instead of Muon", {"optimizer": "adam"}),
+    "aligned": Variant("aligned faces only", {"framing_jitter": 0.0}),
     "no_feature_matching": Variant("no feature matching", {"lambda_feature_matching": 0.0}),
     "no_r1": Variant("no R1 penalty", {"r1_gamma": 0.0}),
     "no_ema": Variant("no moving average", {"ema_half_life": 0.0}),

@@ -166,8 +166,9 @@ def evaluate(options: argparse.Namespace) -> int:
     kinds = {"masks": options.masks, "damages": options.damages, "seed": options.seed}
     figures = measure(model, faces, self_ensemble=options.self_ensemble, **kinds)
     if options.off_frame:
-        off = load_faces(options.dataset, options.split, image_size=source_size(model.image_size, 1.0), **chosen)
-        figures["masks"] |= measure_off_frame(model, off, seed=options.seed, self_ensemble=options.self_ensemble)
+        size = model.image_size
+        off = load_faces(options.dataset, options.split, image_size=source_size(size, 1.0), **chosen)
+        figures["masks"] |= measure_off_frame(model, off, size, seed=options.seed, self_ensemble=options.self_ensemble)
     if options.differences:
         figures["differences"] = measure_differences(model, faces)
     name = _public(options.model)

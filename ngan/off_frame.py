@@ -15,13 +15,14 @@ KINDS = ("center", "feature")  # of holes that are measured
 
 
 def measure_off_frame(
-    model: NGAN, faces: Sequence[torch.Tensor], *, jitter: float = 1.0, seed: int = 0, **options: Any
+    model: NGAN, faces: Sequence[torch.Tensor], image_size: int, *, jitter: float = 1.0, seed: int = 0, **options: Any
 ) -> dict[str, dict[str, Any]]:
     """Measure a model on faces off their framing, under holes that went along.
 
     Args:
         model: the nested generators.
-        faces: uint8 (3, S, S) each, S = `ngan.reframing.source_size` of the model's `image_size`.
+        faces: uint8 (3, S, S) each, S = `ngan.reframing.source_size` of `image_size`.
+        image_size: side of the faces to fill, in pixels.
         jitter: how far they may be off, as in `draw_framings`.
         seed: of how far each is off, and of its holes.
         **options: further arguments of `ngan.evaluation.evaluate`.
@@ -29,7 +30,7 @@ def measure_off_frame(
     Returns:
         By "<kind> off frame", what `evaluate` returns of a kind of holes.
     """
-    off = ReframedFaces(faces, model.image_size, jitter, seed)
+    off = ReframedFaces(faces, image_size, jitter, seed)
     holes = {f"{kind} off frame": off.masks(kind) for kind in KINDS}
     return evaluate(model, off, masks=(), damages=(), stored_masks=holes, **options)["masks"]
 

@@ -54,7 +54,8 @@ def test_every_variant_trains_is_measured_and_stands_in_the_table(face_folder, t
     for name, variant in VARIANTS.items():
         result = json.loads((tmp_path / f"results/{name}-seed0.json").read_text())
         assert result["training"]["updates"] == 6 and result["training"]["images"] == 12
-        assert set(result["evaluation"]["masks"]) == {"center", "box", "freeform"}
+        kinds = {"center", "box", "freeform", "center off frame", "feature off frame"}
+        assert set(result["evaluation"]["masks"]) == kinds
         assert list(result["evaluation"]["ratios"]) == [bin_name(*ends) for ends in BINS]
         center = result["evaluation"]["masks"]["center"]["ngan"]
         assert all(math.isfinite(value) for value in center.values()) and center["frechet_onet"] >= 0

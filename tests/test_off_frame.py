@@ -27,9 +27,9 @@ def test_centre_and_feature_holes_are_measured_off_the_frame():
     torch.manual_seed(0)
     model = NGAN(code_width=4, image_width=4, blocks=1, attention_every=0, image_size=32)
     faces = torch.randint(0, 256, (3, 3, 45, 45), generator=seeded(), dtype=torch.uint8)
-    result = measure_off_frame(model, faces, peers=(), self_ensemble=True, progress=False)
+    result = measure_off_frame(model, faces, 32, peers=(), self_ensemble=True, progress=False)
     assert list(result) == ["center off frame", "feature off frame"]
     center = result["center off frame"]
     assert center["n"] == 3 and 0.1 < center["hole_ratio"] < 0.4 and center["self_ensemble"]["psnr"] > 0
-    assert measure_off_frame(model, faces, peers=(), self_ensemble=True, progress=False) == result
+    assert measure_off_frame(model, faces, 32, peers=(), self_ensemble=True, progress=False) == result
     assert "| center off frame |" in format_table({"masks": result, "damages": {}})
