@@ -143,8 +143,6 @@ def _notes(results: dict[str, list[dict[str, Any]]], costs: dict[str, Any] | Non
         "Figures are of the composite, known pixels untouched, rounded to 8 bits, means over faces, at the same holes "
         "for all. L1 in units of the full range. Hole: the hole's pixels only. Border: "
         f"{first['evaluation']['border_width']} pixels to each side of its border.",
-        "Off frame: faces up to 18 % larger or smaller, 6 % of the side away, turned by 8 degrees, as those found in "
-        "photos are, holes included.",
         _FEATURES[first["features"]].format(n=n),
         "LPIPS is left out: its networks are downloaded at run time, which this benchmark does without.",
         "`glcic` is this project's own implementation of the published layer tables and losses; how it differs stands "
@@ -153,6 +151,11 @@ def _notes(results: dict[str, list[dict[str, Any]]], costs: dict[str, Any] | Non
         if counts
         else "One seed a variant: what chance does to these figures was not measured.",
     ]
+    if any(kind.endswith("off frame") for kind in first["evaluation"]["masks"]):
+        notes.append(
+            "Off frame: faces up to 18 % larger or smaller, 6 % of the side away, turned by 8 degrees, as those found "
+            "in photos are, holes included."
+        )
     if costs:
         size = costs["image_size"]
         notes.append(
