@@ -7,7 +7,8 @@ What differs from `NGAN.forward`, none of it by more than rounding:
 - a 3x3 convolution of a grid that was doubled by nearest neighbour reads each cell several times: it becomes four
   2x2 convolutions of the small grid, one for each pixel of a doubled cell, with sums of its weights (4/9 of the work);
 - the last convolution of the code and the first of the location, which read the same grids, are one;
-- attention is taken a part of the rows at a time, where torch's is slow in bfloat16.
+- attention is taken a part of the rows at a time, where torch's is slow in bfloat16;
+- large batches are taken a part at a time.
 
 The operators are those that torch.compile emits for CPUs; where a torch lacks them, `can_prepare` says so.
 """
@@ -26,6 +27,9 @@ from ngan.masks import composite
 from ngan.model import MASK_UNKNOWN, NGAN, NGANOutput, check_shapes
 
 _SCORES = 5 * 256 * 256  # of the attention, at most at a time: what stays in a core's own cache
+_PIXELS = 2 * 256 * 256  # of a batch, at most at a time, but one picture at least: more is slower and takes memory
+    2 * 256 * 256
+)  # of a batch, at most at a time, but one picture at least: more is slower, and takes more memory
 
 
 def can_prepare() -> bool:
@@ -62,6 +66,14 @@ class PreparedNGAN:
             ValueError: shapes that do not fit.
         """
         check_shapes(image, mask)
+        most = max(1, _PIXELS // image[0, 0].numel())
+        masks = [None] * len(image) if mask is None else mask.split(most)
+        parts = [self._fill(*part) for part in zip(image.split(most), masks, strict=False)]
+        if len(parts) == 1:
+            return parts[0]
+        return NGANOutput(*(torch.cat(parts) for parts in zip(*(vars(part).values() for part in parts), strict=True)))
+
+    def _fill(self, image: torch.Tensor, mask: torch.Tensor | None) -> NGANOutput:
         if mask is None:
             code_image, location = self._code(image, torch.full_like(image[:, :1], MASK_UNKNOWN))
             mask = location.sigmoid()

@@ -110,6 +110,24 @@ def test_attention_in_parts_is_attention(monkeypatch):
         assert torch.allclose(prepared._attend(q, k, v), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_large_batches_are_taken_in_parts(monkeypatch, masked: bool):
+    model, (image, mask) = network(), pictures(7, 16, 24)
+    mask = mask if masked else None
+    with torch.inference_mode():
+        expected = model(image, mask)
+    fast, sizes = PreparedNGAN(model, torch.float32), []
+    fill = fast._fill
+    monkeypatch.setattr(fast, "_fill", lambda image, mask: sizes.append(len(image)) or fill(image, mask))
+    for pixels, parts in ((3 * 16 * 24, [3, 3, 1]), (1, 7 * [1]), (7 * 16 * 24, [7])):
+        monkeypatch.setattr(prepared, "_PIXELS", pixels)
+        sizes.clear()
+        found = fast(image, mask)
+        assert sizes == parts
+        for name in PARTS:
+            assert torch.allclose(getattr(found, name), getattr(expected, name), atol=1e-5, rtol=1e-5), name
+
+
 def test_shapes_that_do_not_fit_are_refused_as_the_model_refuses_them():
     fast = PreparedNGAN(network(), torch.float32)
     for image, mask, message in (
