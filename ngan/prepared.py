@@ -28,8 +28,6 @@ from ngan.model import MASK_UNKNOWN, NGAN, NGANOutput, check_shapes
 
 _SCORES = 5 * 256 * 256  # of the attention, at most at a time: what stays in a core's own cache
 _PIXELS = 2 * 256 * 256  # of a batch, at most at a time, but one picture at least: more is slower and takes memory
-    2 * 256 * 256
-)  # of a batch, at most at a time, but one picture at least: more is slower, and takes more memory
 
 
 def can_prepare() -> bool:
