@@ -1,16 +1,16 @@
 """Measure how fast a CPU fills faces: NGAN in several ways, GLCIC's generator of the published size, OpenCV's Telea;
-prints a table, writes JSON.
+prints tables, writes JSON.
 
-python benchmarks/inference_speed.py --output benchmarks/inference_speed.json
+python benchmarks/inference_speed.py --threads 1 2 --output benchmarks/inference_speed.json
 
 All ways of a size and batch alternate, so that noise hits all alike; figures are medians over the rounds. The
-machine's own rate is that of its fastest 3x3 convolution, of 128 and 256 channels, measured in the same rounds. Peak
-memory is what the process's resident memory rises by in the first call of a size and batch, which is the warm-up.
-Pictures are random with a centre hole: what is in them makes no difference to the time of the networks.
+machine's own rate is that of its fastest 3x3 convolution, of 128 and 256 channels, measured in the same rounds; a
+network's share of it counts the operations of its layers as they stand, also where a way saves some. Peak memory is
+what the process's resident memory rises by in the first call of a size and batch, in the second where a network is
+compiled. Pictures are random with a centre hole: what is in them makes no difference to the time of the networks.
 """
 
 import argparse
-import contextlib
 import ctypes
 import gc
 import json
@@ -20,88 +20,34 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import onnxruntime
 import torch
-from torch import nn
-from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.glcic import GLCICGenerator  # noqa: E402
+from benchmarks.inference_ways import (  # noqa: E402
+    COMPILED,
+    ENSEMBLE,
+    PRECISIONS,
+    PREPARED,
+    Call,
+    convolution_calls,
+    gflops,
+    inputs,
+    make_calls,
+    time_shares,
+)
 from ngan.model import NGAN  # noqa: E402
-from ngan.onnx_model import OnnxNGAN, export_onnx  # noqa: E402
 
 CASES = ((128, 1), (128, 16), (256, 1), (256, 16))  # side of the pictures in pixels, pictures a call
-GOALS = {"float32": 5.0, "bfloat16": 2.0}  # times as fast as GLCIC in the same precision
-COMPILED_SIDE = 128  # in pixels; torch.compile takes minutes for each size and batch, so only these are measured
-_CONVOLUTIONS = ((128, 64), (256, 32))  # channels, side of the grid
-Call = Callable[[torch.Tensor, torch.Tensor], object]
-
-
-def network_call(network: nn.Module, *, bf16: bool = False, channels_last: bool = False) -> Call:
-    """Return a call of a network; weights in channels_last are shared with nothing else."""
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-
-    def call(image: torch.Tensor, mask: torch.Tensor) -> object:
-        precision = torch.autocast("cpu", torch.bfloat16) if bf16 else contextlib.nullcontext()
-        with torch.inference_mode(), precision:
-            return network(image.contiguous(memory_format=layout), mask)
-
-    return call
-
-
-def telea(image: torch.Tensor, mask: torch.Tensor) -> object:
-    """Fill by OpenCV's Telea, radius 3."""
-    pixels = ((image + 1) * 127.5).byte().permute(0, 2, 3, 1).contiguous().numpy()
-    holes = mask[:, 0].byte().numpy()
-    return [cv2.inpaint(face, hole, 3, cv2.INPAINT_TELEA) for face, hole in zip(pixels, holes, strict=True)]
-
-
-def make_calls(model: NGAN, threads: int, compiled: bool) -> dict[str, Call]:
-    """Return all that is measured, by name; a network's name says its precision."""
-    last = NGAN(**model._hub_mixin_config).eval().to(memory_format=torch.channels_last)
-    last.load_state_dict(model.state_dict())
-    glcic = GLCICGenerator().eval()
-    glcic_last = GLCICGenerator().eval().to(memory_format=torch.channels_last)
-    calls = {
-        "NGAN float32": network_call(model),
-        "NGAN float32 channels_last": network_call(last, channels_last=True),
-        "NGAN float32 onnxruntime": OnnxNGAN(export_onnx(model), threads=threads),
-        "NGAN bfloat16": network_call(model, bf16=True),
-        "NGAN bfloat16 channels_last": network_call(last, bf16=True, channels_last=True),
-        "GLCIC float32": network_call(glcic),
-        "GLCIC float32 channels_last": network_call(glcic_last, channels_last=True),
-        "GLCIC bfloat16": network_call(glcic, bf16=True),
-        "GLCIC bfloat16 channels_last": network_call(glcic_last, bf16=True, channels_last=True),
-        "OpenCV Telea": telea,
-    }
-    if compiled:
-        fast = torch.compile(last, dynamic=False)
-        calls["NGAN float32 compiled channels_last"] = network_call(fast, channels_last=True)
-        calls["NGAN bfloat16 compiled channels_last"] = network_call(fast, bf16=True, channels_last=True)
-    return calls
-
-
-def convolution_calls() -> dict[str, list[tuple[Callable[[], object], float]]]:
-    """Return, by precision, convolutions and their cost in operations, a multiply-add counted as two."""
-    calls: dict[str, list[tuple[Callable[[], object], float]]] = {}
-    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        for channels, side in _CONVOLUTIONS:
-            x = torch.randn(16, channels, side, side).to(dtype).contiguous(memory_format=torch.channels_last)
-            weight = torch.randn(channels, channels, 3, 3).to(dtype).contiguous(memory_format=torch.channels_last)
-
-            def call(x: torch.Tensor = x, weight: torch.Tensor = weight) -> object:
-                with torch.inference_mode():
-                    return F.conv2d(x, weight, padding=1)
-
-            calls.setdefault(name, []).append((call, 2.0 * 9 * channels**2 * side**2 * len(x)))
-    return calls
+Costs = dict[int, dict[str, float]]  # by side, by network, in 10^9 operations a picture
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -131,46 +77,34 @@ def _status(field: str) -> float:
     raise ValueError(f"/proc/self/status has no {field}")
 
 
-def inputs(side: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return random pictures and centre holes."""
-    image = 2 * torch.rand(batch, 3, side, side, generator=torch.Generator().manual_seed(0)) - 1
-    mask = torch.zeros(batch, 1, side, side)
-    mask[..., side // 4 : -(side // 4), side // 4 : -(side // 4)] = 1
-    return image, mask
-
-
-def gflops(network: nn.Module, side: int) -> float:
-    """Return the cost of one picture by torch's counter, a multiply-add counted as two."""
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(*inputs(side, 1))
-    return counter.get_total_flops() / 1e9
-
-
-def measure(model: NGAN, rounds: int, budget: float, threads: int, compiled: bool) -> dict[str, Any]:
-    """Measure everything.
+def measure(
+    model: NGAN, rounds: int, budget: float, threads: int, compiled: bool, cases: tuple[tuple[int, int], ...] = CASES
+) -> dict[str, Any]:
+    """Measure everything at one number of threads.
 
     Args:
         model: the network.
         rounds: of each way, size and batch, at least 1 after a warm-up.
         budget: seconds after which a size and batch is given no further round.
         threads: that torch and ONNX Runtime may use; OpenCV's Telea has one in any case.
-        compiled: measure torch.compile too, which takes minutes first.
+        compiled: measure torch.compile too, which takes minutes first; a network that cannot be compiled gets a row
+            with the reason.
+        cases: sides in pixels and pictures a call.
     """
     torch.set_num_threads(threads)
+    torch.compiler.reset()
     calls, convolutions = make_calls(model, threads, compiled), convolution_calls()
-    costs = {side: {"NGAN": gflops(model, side), "GLCIC": gflops(GLCICGenerator(), side)} for side, _ in CASES}
-    memory = {}
-    for case in CASES:
+    costs = {side: {"NGAN": gflops(model, side), "GLCIC": gflops(GLCICGenerator(), side)} for side, _ in cases}
+    rows: dict[tuple[tuple[int, int], str], dict[str, Any]] = {}
+    for case in cases:
         for name, call in calls.items():
-            if "compiled" in name and case[0] != COMPILED_SIDE:
-                continue
-            given = inputs(*case)
-            memory[case, name] = peak_megabytes(lambda call=call, given=given: call(*given))
-    print("warmed up, measuring", file=sys.stderr, flush=True)
+            rows[case, name] = {"way": name, "side": case[0], "batch": case[1]}
+            _warm_up(rows[case, name], partial(call, *inputs(*case)), COMPILED in name)
+    print(f"{threads} threads: warmed up, measuring", file=sys.stderr, flush=True)
 
     times: dict[tuple[tuple[int, int], str], list[float]] = {}
     rates: dict[str, list[float]] = {}
-    for case in CASES:
+    for case in cases:
         given, since = inputs(*case), time.perf_counter()
         for number in range(rounds):
             if number and time.perf_counter() - since > budget:
@@ -178,79 +112,89 @@ def measure(model: NGAN, rounds: int, budget: float, threads: int, compiled: boo
             for precision, convolving in convolutions.items():
                 rates.setdefault(precision, []).append(max(cost / seconds(call) for call, cost in convolving) / 1e9)
             for name, call in calls.items():
-                if (case, name) not in memory:
-                    continue
-                times.setdefault((case, name), []).append(seconds(lambda call=call, given=given: call(*given)))
+                if "error" not in rows[case, name]:
+                    times.setdefault((case, name), []).append(seconds(partial(call, *given)))
     rate = {precision: statistics.median(values) for precision, values in rates.items()}
-    table = [_row(case, name, times[case, name], memory[case, name], costs, rate) for case, name in times]
+    for key, taken in times.items():
+        _add_figures(rows[key], taken, costs, rate)
+    table = list(rows.values())
     return {
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "threads": threads},
-        "torch": torch.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "opencv": cv2.__version__,
         "convolution_gflops_per_second": {precision: round(value, 1) for precision, value in rate.items()},
-        "gflops_per_picture": costs,
-        "parameters": {
-            "NGAN": sum(p.numel() for p in model.parameters()),
-            "GLCIC": sum(p.numel() for p in GLCICGenerator().parameters()),
-        },
-        "times_as_fast_as_glcic": _ratios(table),
+        "times_as_fast_as_glcic": ratios(table),
+        "shares_of_prepared_time": {precision: _shares(calls, precision, cases) for precision in PRECISIONS},
         "rows": table,
     }
 
 
-def _row(
-    case: tuple[int, int],
-    name: str,
-    times: list[float],
-    memory: float | None,
-    costs: dict[int, dict[str, float]],
-    rate: dict[str, float],
-) -> dict[str, Any]:
-    side, batch = case
-    took = statistics.median(times)
-    network, *words = name.split()
-    row = {
-        "way": name,
-        "side": side,
-        "batch": batch,
+def _shares(calls: dict[str, Call], precision: str, cases: tuple[tuple[int, int], ...]) -> dict[str, dict[str, float]]:
+    call = calls[f"NGAN {precision} {PREPARED}"]
+    return {f"{side}x{side}, batch {batch}": time_shares(call, inputs(side, batch)) for side, batch in cases}
+
+
+def _warm_up(row: dict[str, Any], call: Callable[[], object], compiled: bool) -> None:
+    """Make a way's first call, and note the peak of memory, or why it fails."""
+    if compiled:
+        try:
+            call()
+        except Exception as error:  # whatever a compiler may raise: the row tells it
+            row["error"] = f"not compiled: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            return
+    row["peak_megabytes"] = peak_megabytes(call)
+
+
+def _add_figures(row: dict[str, Any], times: list[float], costs: Costs, rate: dict[str, float]) -> None:
+    took, network = statistics.median(times), row["way"].split()[0]
+    row |= {
         "rounds": len(times),
         "milliseconds": round(1000 * took, 2),
         "fastest_milliseconds": round(1000 * min(times), 2),
-        "images_per_second": round(batch / took, 2),
-        "peak_megabytes": memory,
+        "images_per_second": round(row["batch"] / took, 2),
     }
-    if network in costs[side]:
-        row["share_of_convolution_rate"] = round(costs[side][network] * batch / took / rate[words[0]], 3)
-    return row
+    if network in costs[row["side"]]:
+        runs = row["batch"] * (2 if ENSEMBLE in row["way"] else 1)
+        work = runs * costs[row["side"]][network]
+        row["share_of_convolution_rate"] = round(work / took / rate[row["way"].split()[1]], 3)
 
 
-def _ratios(table: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """How many times as fast as GLCIC's fastest way NGAN's fastest is, by precision, size and batch."""
-    ratios: dict[str, dict[str, float]] = {}
-    for precision in GOALS:
-        for side, batch in CASES:
-            best = {
-                network: min(
+def ratios(table: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return how many times as fast as GLCIC's generator NGAN is, each the fastest way of its kind, by size and batch.
+
+    Both in float32, both in bfloat16, and what `Inpainter` runs by default in bfloat16, once or as a self-ensemble,
+    against GLCIC in float32.
+    """
+    compared = {
+        "float32": ("NGAN float32", "GLCIC float32"),
+        "bfloat16": ("NGAN bfloat16", "GLCIC bfloat16"),
+        "bfloat16 prepared against float32": (f"NGAN bfloat16 {PREPARED}", "GLCIC float32"),
+        "bfloat16 self-ensemble against float32": (f"NGAN bfloat16 {ENSEMBLE}", "GLCIC float32"),
+    }
+    found: dict[str, dict[str, float]] = {}
+    for kind, (ours, theirs) in compared.items():
+        for case in dict.fromkeys((row["side"], row["batch"]) for row in table):
+            ours_ms, theirs_ms = (
+                min(
                     row["milliseconds"]
                     for row in table
-                    if row["way"].startswith(f"{network} {precision}") and (row["side"], row["batch"]) == (side, batch)
+                    if row["way"].startswith(way) and (row["side"], row["batch"]) == case and "error" not in row
                 )
-                for network in ("NGAN", "GLCIC")
-            }
-            ratios.setdefault(precision, {})[f"{side}x{side}, batch {batch}"] = round(best["GLCIC"] / best["NGAN"], 2)
-    return ratios
+                for way in (ours, theirs)
+            )
+            found.setdefault(kind, {})[f"{case[0]}x{case[0]}, batch {case[1]}"] = round(theirs_ms / ours_ms, 2)
+    return found
 
 
-def format_table(result: dict[str, Any]) -> str:
-    """Return the figures as a Markdown table."""
+def format_table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows of one number of threads as a Markdown table."""
     lines = ["| side | batch | way | ms | images/s | share | MB |", "|---:|---:|---|---:|---:|---:|---:|"]
-    for row in result["rows"]:
+    for row in rows:
+        start = f"| {row['side']} | {row['batch']} | {row['way']} | "
+        if "error" in row:
+            lines.append(f"{start}{row['error']} | | | |")
+            continue
         share, memory = row.get("share_of_convolution_rate"), row["peak_megabytes"]
         lines.append(
-            f"| {row['side']} | {row['batch']} | {row['way']} | {row['milliseconds']:.1f} | "
-            f"{row['images_per_second']:.1f} | {'' if share is None else f'{share:.0%}'} | "
-            f"{'' if memory is None else f'{memory:.0f}'} |"
+            f"{start}{row['milliseconds']:.1f} | {row['images_per_second']:.1f} | "
+            f"{'' if share is None else f'{share:.0%}'} | {'' if memory is None else f'{memory:.0f}'} |"
         )
     return "\n".join(lines)
 
@@ -260,20 +204,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--model", help="folder of a model (default: networks of the default size, untrained)")
     parser.add_argument("--rounds", type=int, default=20, help="of each way (default 20)")
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds for one size and batch (default 60)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
+    parser.add_argument("--budget", type=float, default=30.0, help="seconds for one size and batch (default 30)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[os.cpu_count()], help="default: all cores")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args()
-    if min(options.rounds, options.threads) < 1 or options.budget <= 0:
+    if min(options.rounds, *options.threads) < 1 or options.budget <= 0:
         parser.error("--rounds and --threads must be at least 1, --budget above 0")
     torch.manual_seed(0)
     model = (NGAN.from_pretrained(options.model) if options.model else NGAN()).eval()
-    result = measure(model, options.rounds, options.budget, options.threads, not options.no_compile)
-    print(format_table(result))
-    print(json.dumps({key: value for key, value in result.items() if key != "rows"}, indent=2))
-    if options.output:
-        options.output.write_text(json.dumps(result, indent=2) + "\n")
+    networks = {"NGAN": model, "GLCIC": GLCICGenerator().eval()}
+    result: dict[str, Any] = {
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
+        "torch": torch.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "opencv": cv2.__version__,
+        "gflops_per_picture": {
+            str(side): {name: gflops(network, side) for name, network in networks.items()} for side in (128, 256)
+        },
+        "parameters": {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
+    }
+    earlier = json.loads(options.output.read_text()) if options.output and options.output.exists() else {}
+    kept = earlier.pop("threads", {}) if isinstance(earlier, dict) else {}
+    result["threads"] = kept if earlier == result else {}  # other numbers of threads, measured on the same
+    for threads in options.threads:
+        measured = measure(model, options.rounds, options.budget, threads, not options.no_compile)
+        result["threads"][str(threads)] = measured
+        print(f"{threads} threads\n\n{format_table(measured['rows'])}\n")
+        print(json.dumps({key: value for key, value in measured.items() if key != "rows"}, indent=2))
+        if options.output:
+            options.output.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
