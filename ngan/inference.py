@@ -10,9 +10,10 @@ a whole. `Inpainter` keeps no state between calls: threads may share one.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -40,6 +41,7 @@ from ngan.stages import Result, Stages, box_of, face_stages, marked, photo_stage
 
 _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training square
 _SQUARE = 1.25  # longest side of a picture that is about square, in its shortest
+_WIDER = 1.5  # side of the square in which damage that was found in a face's is followed, in sides of that
 _BATCH = 8  # faces that the networks see at a time
 
 _logger = logging.getLogger(__name__)
@@ -188,6 +190,10 @@ class Inpainter:
                 look = self._net(cut(job.rgb, None, face, size)[0], None)
                 job.looks.append(look)
                 job.hole |= _found(look, face.matrix(size), job.hole.shape)
+            for face in job.faces if job.hole.any() else []:
+                wide = replace(face, side=_WIDER * face.side)
+                look = self._net(cut(job.rgb, None, wide, size)[0], None)
+                job.hole = _continued(job.hole, _found(look, wide.matrix(size), job.hole.shape))
         if not job.check():
             return
         cuts = [cut(job.rgb, job.hole, face, size) for face in job.faces]
@@ -296,6 +302,15 @@ def _found(look: NGANOutput, matrix: np.ndarray, shape: tuple[int, int]) -> np.n
     found = (look.location.float().cpu() > 0).float()  # > 0 in logits is over one half
     found = F.max_pool2d(found, 5, stride=1, padding=2)  # the fringe of damage is damage too
     return warp_back((found[0, 0] * 255).byte().numpy(), matrix, shape) > 127
+
+
+def _continued(hole: np.ndarray, further: np.ndarray) -> np.ndarray:
+    """A hole, (H, W), bool, and what of `further` hangs together with it: strokes do not end at a square's side."""
+    _, labels = cv2.connectedComponents((hole | further).view(np.uint8))
+    reached = np.zeros(labels.max() + 1, bool)
+    reached[labels[hole]] = True
+    reached[0] = False
+    return reached[labels]
 
 
 def _split(output: NGANOutput) -> list[NGANOutput]:

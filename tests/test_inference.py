@@ -374,6 +374,25 @@ def test_damage_is_looked_for_in_each_face(inpainter: Inpainter, net: NGAN):
     assert np.array_equal(np.asarray(result.final), canvas) and "No damage was found" in result.notes[0]
 
 
+def test_damage_is_followed_beyond_the_squares(inpainter: Inpainter, monkeypatch: pytest.MonkeyPatch):
+    face, canvas = Face(450, 225, 200), photo(900, 450)
+    seen = []
+
+    def found(look: object, matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        side = 32 / matrix[0, 0]  # of the square that was looked at
+        seen.append(round(side))
+        marks = np.zeros(shape, bool)
+        reach = slice(int(450 - side / 2), int(450 + side / 2))
+        marks[220:230, reach] = True  # a stroke through the square and out of it
+        marks[225 + int(0.45 * side) :, reach] = side > 250  # another mark, outside of it
+        return marks
+
+    monkeypatch.setattr("ngan.inference._found", found)
+    marked = np.asarray(inpainter.fill(canvas, None, [face]).mask) > 0
+    assert seen == [200, 300]
+    assert marked[220:230, 301:599].all() and marked.sum() == 10 * 300
+
+
 def test_overlapping_faces_and_squares_over_the_edge_are_filled(inpainter: Inpainter):
     canvas = photo(300, 400)
     hole = np.zeros((400, 300), bool)
