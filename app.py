@@ -11,6 +11,7 @@ except ImportError:
 
 import importlib.util
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
@@ -26,10 +27,10 @@ from page.photos import MAX_MEGAPIXELS, MAX_UPLOAD
 ROOT = Path(__file__).parent
 PAGE = ROOT / "page"
 EXAMPLES = [  # caption, picture, mask; without one the damage is found
-    ("Mouth", "astronaut.png", "astronaut_mouth.png"),
-    ("Found by itself", "astronaut_marked.png", None),
     ("Two faces", "wide.jpg", "wide_mask.png"),
     ("Scratches", "scratched.jpg", "scratched_mask.png"),
+    ("Mouth", "astronaut.png", "astronaut_mouth.png"),
+    ("No mask", "astronaut_marked.png", None),
 ]
 BRUSH = ("#" + bytes(PAINT[:3]).hex(), PAINT[3] / 255)
 KEPT_SECONDS = 3000  # files older than this are deleted, every ten minutes: after an hour at most
@@ -47,8 +48,6 @@ What is drawn is a guess and may not be how the person looks: do not take it for
 """
 OWN_TERMS = "Its weights were trained on CelebA and are for **non-commercial research** only."
 OTHER_TERMS = "What its weights were trained on, and what they may be used for, its card above says."
-# On a phone the result lies below the canvas
-SHOW_RESULT = "() => { if (innerWidth < 760) document.querySelector('#slider').scrollIntoView({block: 'start'}) }"
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 inpainter, source, notice = load_inpainter()
@@ -59,7 +58,12 @@ def _fill(picture, mask, faces) -> Result:
 
 
 if spaces is not None:
-    _fill = spaces.GPU(duration=15)(_fill)
+    fill_photo = spaces.GPU(duration=15)(_fill)
+else:  # always in one thread: torch keeps memory for every thread that calls it, and Gradio takes ever new ones
+    worker = ThreadPoolExecutor(1)
+
+    def fill_photo(picture, mask, faces) -> Result:
+        return worker.submit(_fill, picture, mask, faces).result()
 
 
 def _card() -> str:
@@ -73,7 +77,7 @@ def _results_folder() -> Path:
 
 
 example_files = [(ROOT / "examples" / name, mask and ROOT / "examples" / mask) for _, name, mask in EXAMPLES]
-handlers = Handlers(_fill, _results_folder(), example_files, KEPT_SECONDS)
+handlers = Handlers(fill_photo, _results_folder(), example_files, KEPT_SECONDS)
 
 with gr.Blocks(title="Face inpainting by a nested GAN", delete_cache=(600, KEPT_SECONDS)) as demo:
     gr.Markdown(HEAD, elem_id="head")
@@ -137,7 +141,7 @@ with gr.Blocks(title="Face inpainting by a nested GAN", delete_cache=(600, KEPT_
                 buttons=[],
                 elem_id="examples",
             )
-    with gr.Accordion("Faces in the picture", open=False):
+    with gr.Accordion("Faces in the picture", open=False) as faces_part:
         picker = gr.HTML(
             None,
             html_template=(PAGE / "faces.html").read_text(),
@@ -157,20 +161,18 @@ with gr.Blocks(title="Face inpainting by a nested GAN", delete_cache=(600, KEPT_
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     network = {"concurrency_limit": 1, "concurrency_id": "network"}
     opener.upload(handlers.open_photo, opener, [editor, photo, picker, status], **quiet).then(
-        handlers.find_faces, photo, [picker, status], **quiet, **network
+        handlers.find_faces, photo, [picker, status, faces_part], **quiet, **network
     )
     mask_opener.upload(handlers.open_mask, [mask_opener, editor, photo], [editor, photo, status], **quiet)
     busy = {"show_progress_on": [status], "api_visibility": "private"}
     hole.click(handlers.random_hole, [editor, photo, picker], [editor, status], **busy)
     find.click(handlers.mark_damage, [editor, photo, picker], [editor, status], **busy, **network)
-    filled = fill.click(handlers.fill_painted, [editor, photo, picker], results, **busy, **network)
+    fill.click(handlers.fill_painted, [editor, photo, picker], results, **busy, **network)
 
     def try_example(chosen: gr.SelectData) -> tuple:
         return handlers.try_example(chosen.index)
 
-    tried = examples.select(try_example, None, [editor, *results], **busy, **network)
-    for event in (filled, tried):
-        event.success(None, js=SHOW_RESULT, api_visibility="private")
+    examples.select(try_example, None, [editor, *results], **busy, **network)
 
     # What programs call: plain files in, a plain file out
     image_in, mask_in = gr.File(label="image", visible=False), gr.File(label="mask", visible=False)

@@ -61,17 +61,17 @@ class Handlers:
         return value, self.memory.keep(photo), None, views.message("Looking for faces…")
 
     def find_faces(self, name: str | None) -> tuple:
-        """Look for faces in the opened photo; returns face picker and words."""
+        """Look for faces in the opened photo; returns face picker, words and the part of the page to mark faces in."""
         try:
             photo = self.memory.get(name)
             if photo is None or photo.path is None:
-                return gr.skip(), gr.skip()
+                return gr.skip(), gr.skip(), gr.skip()
             picture = _open(photo.path)
         except Unusable:  # it was said when the photo was opened
-            return gr.skip(), gr.skip()
+            return gr.skip(), gr.skip(), gr.skip()
         faces = find_faces(np.asarray(on_white(picture)))
         shown = views.squares(views.small(on_white(picture), canvas.PAINT_SIDE), picture.size, faces)
-        return shown, views.found_words(len(faces))
+        return shown, views.found_words(len(faces)), gr.skip() if faces else gr.update(open=True)
 
     def open_mask(self, path: str | None, value: dict | None, name: str | None) -> tuple:
         """Paint what a mask file marks; returns editor, photo and words."""

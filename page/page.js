@@ -60,9 +60,19 @@
       return bounds;
     };
   };
+  // On a phone the result lies below the canvas: once it is there, it is brought into view.
+  let shown = '';
+  const show_result = () => {
+    const words = document.querySelector('#status [data-run]');
+    const slider = document.querySelector('#slider');
+    if (!words || words.dataset.run === shown || !slider || !slider.querySelector('img')) return;
+    shown = words.dataset.run;
+    if (innerWidth < 760) slider.scrollIntoView({ block: 'start' });
+  };
   // what Gradio leaves unsaid to a screen reader
   new MutationObserver(() => {
     mend_bounds();
+    show_result();
     const images = document.querySelectorAll('#slider img');
     images.forEach((image, index) => image.alt || (image.alt = index ? 'The filled picture' : 'The picture before'));
   }).observe(document.body, { childList: true, subtree: true });

@@ -162,15 +162,17 @@ def summary(result: Result, size: tuple[int, int], seconds: float) -> str:
     count = len(result.faces)
     faces = "" if not count else (", 1 face" if count == 1 else f", {count} faces")
     done = f"Filled in {seconds:.1f} s{faces}. The picture has its own {size[0]} x {size[1]} pixels."
-    return message(done, *result.notes).replace("<p", f'<p data-run="{time.time_ns()}"', 1)
+    missed = any(note.startswith("No face was found:") for note in result.notes)
+    hint = ["If there is one, add it under “Faces in the picture” and press Fill again."] if missed else []
+    return message(done, *result.notes, *hint).replace("<p", f'<p data-run="{time.time_ns()}"', 1)
 
 
 def found_words(count: int) -> str:
     """How many faces were found, in words, as HTML."""
     if count == 0:
         return message(
-            "No face was found yet. Paint and press Fill all the same, or mark the face yourself under "
-            "“Faces in the picture”."
+            "No face was found yet; profiles are often missed. Add it under “Faces in the picture” below, or "
+            "paint and press Fill all the same."
         )
     return message(f"{'1 face' if count == 1 else f'{count} faces'} found. Paint over what you want gone, press Fill.")
 

@@ -380,6 +380,18 @@ def test_squares_that_the_page_does_not_make_are_refused(app: ModuleType, tmp_pa
         fill(app, canvas, photo, {"faces": faces, "edited": True})
 
 
+def test_where_no_face_is_found_the_page_says_what_to_do(app: ModuleType, tmp_path: Path):
+    Image.fromarray(noise_picture(60, 50) // 64).save(tmp_path / "photo.png")
+    canvas, photo, _, _ = app.handlers.open_photo(str(tmp_path / "photo.png"))
+    picker, words, part = app.handlers.find_faces(photo)
+    assert picker["faces"] == [] and "Add it under" in words and part["open"]
+    canvas, photo, _ = open_and_paint(app, tmp_path / "photo.png", slice(0.2, 0.5), slice(0.2, 0.5))
+    assert "No face was found" in (words := fill(app, canvas, photo)["status"]) and "press Fill again" in words
+    _, photo, _, _ = app.handlers.open_photo(str(ROOT / "examples" / "wide.jpg"))
+    picker, words, part = app.handlers.find_faces(photo)
+    assert len(picker["faces"]) == 2 and "2 faces found" in words and part == gr.skip()
+
+
 def test_every_example_is_filled_by_one_click(app: ModuleType):
     for number, (_, name, mask) in enumerate(app.EXAMPLES):
         editor, *rest = app.handlers.try_example(number)
