@@ -4,6 +4,7 @@ Skipped, with the reason, where Playwright or Chromium is missing; NGAN_REQUIRE_
 the page looked like is kept under `artifacts/`.
 """
 
+import base64
 import importlib.util
 import io
 import os
@@ -168,6 +169,27 @@ def test_a_stroke_is_filled_and_the_rest_is_untouched(browser, url: str, picture
         assert page.locator("#inside figure img[alt]").count() == 4
         assert page.locator("#slider img[alt]:not([alt=''])").count() == 2
         assert page.locator("button").evaluate_all("all => all.every(b => b.innerText.trim() || b.ariaLabel)")
+
+
+@pytest.mark.parametrize(("event", "carrier"), [("ClipboardEvent", "clipboardData"), ("DragEvent", "dataTransfer")])
+def test_a_photo_may_be_pasted_or_dropped(browser, url: str, picture: Path, event: str, carrier: str):
+    with opened(browser, url, carrier) as page:
+        editor = Editor(page, CANVAS)
+        page.evaluate(
+            """([data, event, carrier]) => {
+                const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+                const given = new DataTransfer();
+                given.items.add(new File([bytes], 'photo.png', { type: 'image/png' }));
+                const kind = event === 'DragEvent' ? 'drop' : 'paste';
+                const options = { bubbles: true, cancelable: true, [carrier]: given };
+                document.querySelector('#editor canvas').dispatchEvent(new window[event](kind, options));
+            }""",
+            [base64.b64encode(picture.read_bytes()).decode(), event, carrier],
+        )
+        editor.wait_for_picture()
+        status(page, "No face was found")
+        editor.stroke(POINTS)
+        check_stroke(page, url, picture)
 
 
 def test_what_is_erased_is_not_filled(browser, url: str, picture: Path):
