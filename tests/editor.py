@@ -28,6 +28,8 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    "--use-fake-device-for-media-stream",  # a webcam that shows a moving figure, and nobody to ask for leave
+    "--use-fake-ui-for-media-stream",
 ]
 
 

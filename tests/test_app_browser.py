@@ -192,6 +192,21 @@ def test_a_photo_may_be_pasted_or_dropped(browser, url: str, picture: Path, even
         check_stroke(page, url, picture)
 
 
+def test_a_picture_of_the_webcam_is_filled(browser, url: str):
+    with opened(browser, url, "webcam", permissions=["camera"]) as page:
+        canvas = page.locator("#editor")
+        for button in ("Webcam", "Click to Access Webcam", "capture photo"):
+            canvas.get_by_label(button, exact=True).or_(canvas.get_by_text(button, exact=True)).first.click()
+        canvas.get_by_label("capture photo").wait_for(state="detached")
+        page.wait_for_timeout(1000)
+        page.locator("#hole").click()
+        status(page, "A random hole")
+        page.wait_for_timeout(1000)
+        before, after = fill(page, url)
+        # the hole may lie where all is of one colour, and then nothing changes
+        assert before.shape == after.shape and np.ptp(before[..., 1]) > 50
+
+
 def test_what_is_erased_is_not_filled(browser, url: str, picture: Path):
     with opened(browser, url, "erased") as page:
         editor = Editor(page, CANVAS)
