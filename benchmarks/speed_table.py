@@ -168,8 +168,8 @@ def _batch(batch: dict[str, Any]) -> str:
         f"{plan['processes_on_this_machine']} process(es), by the best of these rates with the self-ensemble; "
         f"{plan['gigabytes_read']:.1f} GB are read and {plan['gigabytes_written']:.1f} GB written. At the same rate "
         f"a core, {cores}. Started again with all {plan['restart']['outputs_that_are_there']} outputs there, it ends "
-        f"after {plan['restart']['seconds']:.1f} s, most of it to start up: it looks once at each output; lost by a stop is "
-        "what was being filled, at most ten pictures a process. Memory does not grow with the folder.\n"
+        f"after {plan['restart']['seconds']:.1f} s, most of it to start up: it looks once at each output; lost by a "
+        "stop is what was being filled, at most ten pictures a process. Memory does not grow with the folder.\n"
     )
 
 
