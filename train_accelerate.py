@@ -29,6 +29,7 @@ from ngan.card import public
 from ngan.checkpoint import Counters, check_finite, resume, save_checkpoint
 from ngan.config import TrainConfig, parse_config
 from ngan.data import FaceSet, load_faces, to_float
+from ngan.differences import FEWEST, measure_differences
 from ngan.disk import remove_partial, write_whole
 from ngan.evaluation import evaluate, example_grid, format_table
 from ngan.export import export_run
@@ -304,6 +305,8 @@ def finish(run: Run) -> None:
             result, grid = None, None
             if run.validation is not None:
                 figures = evaluate(run.generators, run.validation, seed=run.config.seed, device=accelerator.device)
+                if len(run.validation) >= FEWEST:
+                    figures["differences"] = measure_differences(run.generators, run.validation)
                 result = {"dataset": public(run.config.dataset), "split": run.validation_split, **figures}
                 grid = example_grid(run.generators, run.validation, seed=run.config.seed)
                 print(format_table(result))

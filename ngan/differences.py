@@ -23,6 +23,7 @@ TRAITS = {
     "asymmetry": "difference from its mirror image",
     "distance": "distance from the mean face",
 }
+FEWEST = 6  # faces that can be measured
 THIRDS = ("lowest", "middle", "highest")
 _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 _GRID = 16  # cells to a side, of the small pictures that faces are compared by
@@ -47,8 +48,8 @@ def measure_differences(
         ValueError: fewer than two faces a third.
     """
     n = len(faces) if limit is None else min(limit, len(faces))
-    if n < 6:
-        raise ValueError(f"{n} faces: thirds of them need at least 6")
+    if n < FEWEST:
+        raise ValueError(f"{n} faces: thirds of them need at least {FEWEST}")
     device = next(model.parameters()).device
     scores: list[torch.Tensor] = []
     brightness: list[torch.Tensor] = []
