@@ -94,9 +94,11 @@ class _Untracked(contextlib.nullcontext):
 def count_flops(trainer: Trainer) -> float:
     """Return the operations of an image in one update, forward and backward, the penalty's at its share of updates.
 
-    Convolutions and matrix products are counted, a multiply-add as two; the attention as its two products.
+    Convolutions and matrix products are counted, a multiply-add as two; the attention as its two products. Those that
+    Muon makes of an update, whatever its batch, are left out.
     """
-    every = trainer.config.r1_every
+    every, own = trainer.config.r1_every, trainer.optimizers
+    trainer.optimizers = make_optimizers(trainer.bare, dataclasses.replace(trainer.config, optimizer="adam"))
     counts = []
     for step in (0, 1):
         counter = FlopCounterMode(display=False)
@@ -104,6 +106,7 @@ def count_flops(trainer: Trainer) -> float:
         with sdpa_kernel(SDPBackend.MATH), counter:
             trainer.forward_backward(step)
         counts.append(counter.get_total_flops())
+    trainer.optimizers = own
     with_penalty, ordinary = counts
     return (with_penalty + (every - 1) * ordinary) / every / trainer.config.batch_size
 
