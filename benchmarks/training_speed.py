@@ -21,15 +21,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from plain_trainer import PlainTrainer
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ngan.batches import TrainingBatches, make_loader
-from ngan.config import TrainConfig
-from ngan.meter import Meter
-from ngan.start import make_networks
-from ngan.training import EMA, Batch, Networks, compile_networks, make_optimizers, train_step
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from plain_trainer import PlainTrainer  # noqa: E402
+
+from ngan.batches import TrainingBatches, make_loader  # noqa: E402
+from ngan.config import TrainConfig  # noqa: E402
+from ngan.meter import Meter  # noqa: E402
+from ngan.reframing import source_size  # noqa: E402
+from ngan.start import make_networks  # noqa: E402
+from ngan.training import EMA, Batch, Networks, compile_networks, make_optimizers, train_step  # noqa: E402
 
 PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product tells the device's rate
 LEARNING_RATE = 1e-5  # of all: random pictures teach nothing, and weights that explode may change the time
@@ -188,7 +192,8 @@ def measure(arguments: argparse.Namespace, config: TrainConfig) -> dict[str, obj
         config: all five networks trained from the first update; the penalty wanted.
     """
     device = torch.device(arguments.device)
-    faces = torch.randint(0, 256, (4 * config.batch_size, 3, config.image_size, config.image_size), dtype=torch.uint8)
+    side = source_size(config.image_size, config.framing_jitter)
+    faces = torch.randint(0, 256, (4 * config.batch_size, 3, side, side), dtype=torch.uint8)
     made = TrainingBatches(faces, config, 0, 1)
     batches = [made[number].to(device) for number in range(4)]
     ours = Trainer(config, device, batches)

@@ -2,9 +2,13 @@
 
 import dataclasses
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 import torch
 from huggingface_hub import RepoCard
 from torch.utils.flop_counter import FlopCounterMode
@@ -58,3 +62,12 @@ def test_size_and_cost_are_those_of_the_embedded_model():
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 3, size, size), torch.zeros(1, 1, size, size))
     assert f"{counter.get_total_flops() / 1e9:.2f} GFLOPs" in README
+
+
+@pytest.mark.parametrize("script", ["training_speed.py", "masks_speed.py"])
+def test_a_benchmark_runs_from_a_checkout_as_its_row_says(script, tmp_path):
+    assert f"| `{script}` |" in README
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, str(ROOT / "benchmarks" / script), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and "usage:" in done.stdout, done.stderr
