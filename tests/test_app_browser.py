@@ -195,8 +195,11 @@ def test_a_photo_may_be_pasted_or_dropped(browser, url: str, picture: Path, even
 def test_a_picture_of_the_webcam_is_filled(browser, url: str):
     with opened(browser, url, "webcam", permissions=["camera"]) as page:
         canvas = page.locator("#editor")
-        for button in ("Webcam", "Click to Access Webcam", "capture photo"):
+        for button in ("Webcam", "Click to Access Webcam"):
             canvas.get_by_label(button, exact=True).or_(canvas.get_by_text(button, exact=True)).first.click()
+        shows = "[...document.querySelectorAll('#editor video')].some(v => v.readyState >= 2 && v.videoWidth > 0)"
+        page.wait_for_function(shows)  # before the camera's first picture there is nothing to capture
+        canvas.get_by_label("capture photo").first.click()
         canvas.get_by_label("capture photo").wait_for(state="detached")
         page.wait_for_timeout(1000)
         page.locator("#hole").click()
