@@ -76,4 +76,4 @@ def test_a_run_on_larger_patches_starts_and_ends_with_grown_weights(tmp_path):
     kept = {name: weight for name, weight in started.state_dict().items() if name.startswith("image_generator")}
     assert all(torch.allclose(weight, expected[name]) for name, weight in kept.items())
     with pytest.raises(ValueError, match="init_from=.*must be a multiple of the model's own"):
-        make_networks(dataclasses.replace(TINY, patch=1, init_from=str(tmp_path)) if TINY.patch > 1 else config)
+        make_networks(dataclasses.replace(TINY, patch=1, init_from=str(tmp_path)))
