@@ -49,10 +49,13 @@ def shrink(rgb: Image.Image, marked: Image.Image | None, grid: tuple[int, int]) 
 def cut(rgb: np.ndarray, hole: np.ndarray | None, face: Face, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Cut a face's square out, upright.
 
+    Beyond the photo's borders it goes on mirrored, its hole too, as training faces do (`ngan.reframing`): eyes and
+    mouths come back weaker where what lies there counts as missing.
+
     Args:
         rgb: (H, W, 3), uint8, the photo.
         hole: (H, W), bool, or None; no pixel of it leaks into a known cell.
-        face: the square; what of it lies outside the photo counts as missing.
+        face: the square; all of it counts as missing if it lies outside the photo.
         size: side of the cut, in pixels.
 
     Returns:
@@ -66,7 +69,7 @@ def cut(rgb: np.ndarray, hole: np.ndarray | None, face: Face, size: int) -> tupl
     high = np.ceil(face.corners.max(axis=0) + margin).astype(int)
     window = slice(low[1], max(high[1], 1)), slice(low[0], max(high[0], 1))
     part = rgb[window]
-    if part.size == 0:
+    if part.size == 0 or face.corners.max(axis=0).min() <= 0:
         return torch.zeros(1, 3, size, size), torch.ones(1, 1, size, size)
     known = np.full(part.shape[:2], 255, np.uint8)
     if hole is not None:
@@ -75,8 +78,14 @@ def cut(rgb: np.ndarray, hole: np.ndarray | None, face: Face, size: int) -> tupl
     part = cv2.resize(cv2.copyTo(part, known).astype(np.float32), shape, interpolation=cv2.INTER_AREA)
     share = cv2.resize(known.astype(np.float32) / 255, shape, interpolation=cv2.INTER_AREA)
     matrix = face.matrix(fine, low[0], low[1], scale)
-    colours = cv2.resize(cv2.warpAffine(part, matrix, (fine, fine)), (size, size), interpolation=cv2.INTER_AREA)
-    share = cv2.resize(cv2.warpAffine(share, matrix, (fine, fine)), (size, size), interpolation=cv2.INTER_AREA)
+    colours, share = (
+        cv2.resize(
+            cv2.warpAffine(pixels, matrix, (fine, fine), borderMode=cv2.BORDER_REFLECT),
+            (size, size),
+            interpolation=cv2.INTER_AREA,
+        )
+        for pixels in (part, share)
+    )
     colours = (colours / np.maximum(share, 1 / 255)[..., None]).clip(0, 255)
     image = torch.from_numpy(colours / 127.5 - 1).permute(2, 0, 1)[None].contiguous()
     return image, torch.from_numpy(share < 0.999)[None, None].float()

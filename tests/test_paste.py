@@ -46,7 +46,7 @@ def test_a_cut_brought_back_is_the_photo(angle: float, side: float):
     assert np.abs(colours - rgb[window]).max() < 2
 
 
-def test_a_cut_lets_no_marked_pixel_leak_and_counts_the_outside_as_missing():
+def test_a_cut_lets_no_marked_pixel_leak():
     rgb = np.full((200, 200, 3), (100, 150, 200), np.uint8)
     hole = np.zeros((200, 200), bool)
     hole[90:120, 60:101] = True
@@ -54,10 +54,26 @@ def test_a_cut_lets_no_marked_pixel_leak_and_counts_the_outside_as_missing():
     image, missing = cut(rgb, hole, Face(100, 100, 150, 20.0), 32)
     colours = (image[0].permute(1, 2, 0)[missing[0, 0] == 0] + 1) * 127.5
     assert missing.any() and (colours - torch.tensor([100.0, 150.0, 200.0])).abs().max() < 1.5
-    _, missing = cut(rgb, None, Face(0, 100, 100), 32)
-    assert missing[..., :15].all() and not missing[..., 17:].any()
-    _, missing = cut(rgb, None, Face(-400, 100, 100), 32)
-    assert missing.all()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_beyond_its_borders_a_photo_and_its_hole_go_on_mirrored(axis: int):
+    rgb = slope(200, 200)
+    hole = np.zeros((200, 200), bool)
+    hole[20:40, 60:90] = hole[60:90, 20:40] = True
+    face = Face(0, 100, 160) if axis else Face(100, 0, 160)
+    image, missing = cut(rgb, hole, face, 32)
+    for cells in (image * (1 - missing), missing):
+        beyond, within = cells[0].movedim(1 + axis, 0).chunk(2)
+        assert (beyond.flip(0) - within).abs().max() < 0.02
+    assert 0 < missing.mean() < 0.2 and image.std() > 0.2
+
+
+@pytest.mark.parametrize(
+    "face", [Face(-400, 100, 100), Face(100, 700, 100), Face(100, -50.5, 100), Face(260, 100, 80)]
+)
+def test_a_square_outside_the_photo_is_missing(face: Face):
+    assert cut(slope(200, 200), None, face, 32)[1].all()
 
 
 def test_shrinking_lets_no_marked_pixel_leak():
