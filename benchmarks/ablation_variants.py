@@ -52,6 +52,7 @@ VARIANTS: dict[str, Variant] = {
     "no_code_critic": Variant("no code critic", _NO_CODE, networks_without_code_critic),
     "glcic": Variant("GLCIC", _GLCIC, glcic_networks),
     "adam": Variant("Adam instead of Muon", {"optimizer": "adam"}),
+    "zoom": Variant("the local critic's window enlarged around small holes", {"local_zoom": 3.0}),
     "aligned": Variant("aligned faces only", {"framing_jitter": 0.0}),
     "no_feature_matching": Variant("no feature matching", {"lambda_feature_matching": 0.0}),
     "no_r1": Variant("no R1 penalty", {"r1_gamma": 0.0}),

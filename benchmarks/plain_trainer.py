@@ -9,6 +9,7 @@ import copy
 import itertools
 
 import torch
+from torch.nn import functional as F
 
 from ngan.config import TrainConfig
 from ngan.losses import (
@@ -61,7 +62,7 @@ class PlainTrainer:
         output = self.generators(batch.corrupted, None if batch.hidden else batch.mask)
         shown = output.location.sigmoid() if batch.hidden else batch.mask
         code = composite(batch.corrupted, output.code_image, shown)
-        boxes = crop_box(batch.mask, self.config.window).tolist()
+        boxes = crop_box(batch.mask, self.config.window, self.config.local_zoom).tolist()
         fake = (code, output.composite, self._crop(output.composite, boxes))
         real = (batch.image, batch.image, self._crop(batch.image, boxes))
         losses = self._update_discriminators(real, tuple(image.detach() for image in fake), step)
@@ -71,8 +72,12 @@ class PlainTrainer:
         return losses
 
     def _crop(self, images: torch.Tensor, boxes: list[list[int]]) -> torch.Tensor:
-        side = self.config.window
-        return torch.stack([x[:, t : t + side, s : s + side] for x, (t, s) in zip(images, boxes, strict=True)])
+        size = self.config.window
+        windows = (
+            F.interpolate(x[None, :, top : top + side, left : left + side], (size, size), mode="bilinear")
+            for x, (top, left, side) in zip(images, boxes, strict=True)
+        )
+        return torch.cat(list(windows))
 
     def _update_discriminators(
         self, real: tuple[torch.Tensor, ...], fake: tuple[torch.Tensor, ...], step: int

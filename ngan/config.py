@@ -66,6 +66,8 @@ class TrainConfig:
     discriminator_width: int = 32  # channels of each critic's first convolution
     embedding: int = 256  # values that each branch hands to the joint head
     local_size: int = 0  # side of the local discriminator's window, in pixels; 0 = half the image
+    # how many times the window of small damage, 1.5 times as wide as that, may be enlarged to this side; 1 = not
+    local_zoom: float = 1.0
     # NGAN folder or Hub id to start from: networks as above, or on smaller patches, of which `patch` is a multiple
     init_from: str = ""
     init_discriminators_from: str = ""  # the same for the critics; "" = those in init_from, "none" = new ones
@@ -143,6 +145,7 @@ class TrainConfig:
             f"a multiple of 4 x patch = {4 * self.patch}, from 16",
         )
         self._check("local_size", self.local_size <= self.image_size, f"at most image_size = {self.image_size}")
+        self._check("local_zoom", 1 <= self.local_zoom <= 8, "in [1, 8]")
         self._check("init_share", 0 <= self.init_share <= 1, "in [0, 1]")
         if self.init_share:
             self._check("init_share", self.init_from != "", "0 without init_from")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import torch
 from PIL import Image, ImageDraw
+from torch.nn import functional as F
 
 _FEATURES = (  # centre x, y and ranges of width and height of a hole over it, as shares of the image's sides
     (0.5, 0.51, (0.4, 0.62), (0.08, 0.2)),  # both eyes
@@ -171,41 +172,53 @@ def composite(known: torch.Tensor, fill: torch.Tensor, mask: torch.Tensor) -> to
     return known * (1 - mask) + fill * mask
 
 
-def crop_box(mask: torch.Tensor, size: int) -> torch.Tensor:
-    """Return the window around the damage: top and left of a square of `size` pixels about the mask's centre of mass.
+def crop_box(mask: torch.Tensor, size: int, zoom: float = 1.0) -> torch.Tensor:
+    """Return the window around the damage: a square about the mask's centre of mass.
 
     Args:
         mask: (N, 1, H, W), [0, 1], 1 = missing; an empty mask gets the window at the image's centre.
-        size: side of the window, in pixels, at most the shorter side of the image.
+        size: greatest side of the window, in pixels, at most the shorter side of the image.
+        zoom: how many times smaller a window may be, down to 1.5 times the longer side of the damage.
 
     Returns:
-        (N, 2) int64, (top, left), the window wholly inside the image.
+        (N, 3) int64, (top, left, side), the window wholly inside the image.
     """
     n, _, height, width = mask.shape
-    mask = mask.float() + 1e-6
-    total = mask.sum(dim=(1, 2, 3))
-    y = (mask.sum(dim=(1, 3)) * torch.arange(height, device=mask.device)).sum(1) / total
-    x = (mask.sum(dim=(1, 2)) * torch.arange(width, device=mask.device)).sum(1) / total
-    corner = [(c.round().long() - size // 2).clamp(0, side - size) for c, side in ((y, height), (x, width))]
-    return torch.stack(corner, dim=1)
+    weight = mask.float() + 1e-6
+    total = weight.sum(dim=(1, 2, 3))
+    side, middles = torch.full((n,), math.ceil(size / zoom), device=mask.device), []
+    for across, length in ((3, height), (2, width)):
+        place = torch.arange(length, device=mask.device)
+        middles.append((weight.sum(dim=(1, across)) * place).sum(1) / total)
+        marked = mask.amax(dim=(1, across)) > 0  # (N, length)
+        extent = (marked * (place + 1)).amax(1) + (marked * (length - place)).amax(1) - length
+        extent = torch.where(marked.any(1), extent, size)
+        side = side.maximum((1.5 * extent).ceil().long())
+    side = side.clamp(max=size)
+    corner = [
+        (middle.round().long() - side // 2).clamp(min=0).minimum(length - side)
+        for middle, length in zip(middles, (height, width), strict=True)
+    ]
+    return torch.stack([*corner, side], dim=1)
 
 
 def crop(image: torch.Tensor, box: torch.Tensor, size: int) -> torch.Tensor:
-    """Cut each sample's window out, differentiably.
+    """Cut each sample's window out and bring it to one size (bilinear), differentiably.
 
     Args:
         image: (N, C, H, W).
-        box: (N, 2), (top, left), as `crop_box` returns.
-        size: side of the window, in pixels.
+        box: (N, 3), (top, left, side), as `crop_box` returns.
+        size: side of what comes out, in pixels.
 
     Returns:
         (N, C, size, size).
     """
-    n, channels, _, width = image.shape
-    offsets = torch.arange(size, device=image.device)
-    rows = (box[:, 0, None] + offsets).view(n, 1, size, 1).expand(n, channels, size, width)
-    columns = (box[:, 1, None] + offsets).view(n, 1, 1, size).expand(n, channels, size, size)
-    return image.gather(2, rows).gather(3, columns)
+    height, width = image.shape[-2:]
+    top, left, side = (value.view(-1, 1) for value in box.float().unbind(1))
+    steps = (torch.arange(size, device=image.device) + 0.5) / size  # middles of the cells, in sides of the window
+    y, x = (2 * (start + side * steps) / length - 1 for start, length in ((top, height), (left, width)))
+    grid = torch.stack([x.unsqueeze(1).expand(-1, size, -1), y.unsqueeze(2).expand(-1, -1, size)], dim=3)
+    return F.grid_sample(image, grid.to(image.dtype), padding_mode="border", align_corners=False)
 
 
 def uniform(n: int, generator: torch.Generator) -> torch.Tensor:

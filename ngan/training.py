@@ -168,7 +168,7 @@ def train_step(
     # (c) known pixels pasted, windows around the damage cut, once
     shown = output.location.sigmoid() if batch.hidden else batch.mask
     code = composite(batch.corrupted, output.code_image, shown)
-    box = crop_box(batch.mask, config.window)
+    box = crop_box(batch.mask, config.window, config.local_zoom)
     fake = (code, output.composite, crop(output.composite, box, config.window))
     real = (batch.image, batch.image, crop(batch.image, box, config.window))
     losses: Losses = {}

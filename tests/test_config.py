@@ -39,6 +39,7 @@ def test_a_written_configuration_reads_as_itself(tmp_path):
         ("image_size", 100, "a multiple of 4 x patch = 8"),
         ("image_size", 8, "from 16"),
         ("local_size", 200, "at most image_size = 128"),
+        ("local_zoom", 0.5, r"in \[1, 8\]"),
         ("recipe", "best", "one of default, paper"),
         ("distance", "l2", "one of l1, mse"),
         ("masks", "holes", "one of center"),

@@ -141,16 +141,39 @@ def test_window_is_centred_on_the_damage_and_inside():
     mask[1, :, :2, :2] = 1
     mask[2, :, -1, -1] = 1
     box = crop_box(mask, 8)
-    assert box[:3].tolist() == [[4, 9], [0, 0], [12, 22]]
-    assert (box[3] - torch.tensor([6, 11])).abs().max() <= 1  # an empty mask: the image's centre
+    assert box[:3].tolist() == [[4, 9, 8], [0, 0, 8], [12, 22, 8]]
+    assert (box[3] - torch.tensor([6, 11, 8])).abs().max() <= 1  # an empty mask: the image's centre
+
+
+def test_window_shrinks_around_small_damage():
+    mask = torch.zeros(5, 1, 40, 60)
+    mask[0, :, 20:23, 30:36] = 1  # 6 wide: a window of 9
+    mask[1, :, 20:23, 50:59] = 1  # 9 wide: one of 14, at the border
+    mask[2, :, 5:35, 30] = 1  # 30 high: the greatest
+    mask[3, :, 8, 8] = 1  # one pixel: the smallest, a third of the greatest
+    box = crop_box(mask, 20, zoom=3.0)
+    assert box[:4, 2].tolist() == [9, 14, 20, 7] and box[4, 2] == 20
+    assert box[1, 1] == 60 - 14 and box[3].tolist() == [5, 5, 7]
+    for window, hole in zip(box[:2].tolist(), mask[:2, 0], strict=True):
+        top, left, side = window
+        assert hole[top : top + side, left : left + side].sum() == hole.sum()
 
 
 def test_crop_cuts_each_window_and_passes_gradients():
     image = torch.arange(2 * 3 * 6 * 5.0).view(2, 3, 6, 5).requires_grad_()
-    cut = crop(image, torch.tensor([[0, 1], [3, 2]]), 3)
-    assert torch.equal(cut[0], image[0, :, 0:3, 1:4]) and torch.equal(cut[1], image[1, :, 3:6, 2:5])
+    cut = crop(image, torch.tensor([[0, 1, 3], [3, 2, 3]]), 3)
+    torch.testing.assert_close(cut[0], image[0, :, 0:3, 1:4])
+    torch.testing.assert_close(cut[1], image[1, :, 3:6, 2:5])
     cut.sum().backward()
-    assert image.grad.sum() == cut.numel() and image.grad[0, 0, 5, 0] == 0
+    assert image.grad.sum().item() == pytest.approx(cut.numel()) and image.grad[0, 0, 5, 0] == 0
+
+
+def test_crop_enlarges_a_small_window():
+    ramp = torch.arange(24.0).expand(1, 1, 24, 24)
+    cut = crop(ramp, torch.tensor([[6, 8, 6]]), 12)
+    expected = 8 + (torch.arange(12) + 0.5) / 2 - 0.5
+    torch.testing.assert_close(cut[0, 0], expected.expand(12, 12))
+    assert crop(ramp, torch.tensor([[0, 18, 6]]), 12).max() == 23  # nothing from beyond the border
 
 
 def test_inner_holes_lie_over_the_inner_face_and_are_often_bars():
