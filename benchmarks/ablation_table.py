@@ -106,7 +106,6 @@ def _introduction(results: dict[str, list[dict[str, Any]]]) -> str:
     first, config = runs[0], runs[0]["config"]
     seeds = sorted({run["seed"] for run in runs})
     machines = sorted({_machine(run["machine"]) for run in runs})
-    minutes = sum(run["training"]["minutes"] for run in runs)
     return (
         "# Results\n\n"
         "NGAN against its own parts taken away and against GLCIC: one training script, the same faces, holes,\n"
@@ -114,8 +113,7 @@ def _introduction(results: dict[str, list[dict[str, Any]]]) -> str:
         f"- Data: `{config['dataset']}`, {config['image_size']}x{config['image_size']} pixels; measured on "
         f"{first['evaluation']['n']:,} faces of the split `{first['split']}`.\n"
         f"- Budget: {first['training']['updates']:,} updates of {config['batch_size']} images = "
-        f"{first['training']['images']:,} images a run; seeds {', '.join(map(str, seeds))}; "
-        f"{minutes / 60:.1f} hours of training in all.\n"
+        f"{first['training']['images']:,} images a run; seeds {', '.join(map(str, seeds))}.\n"
         f"- Machine: {'; '.join(machines)}.\n"
     )
 
@@ -139,7 +137,7 @@ def _notes(results: dict[str, list[dict[str, Any]]], costs: dict[str, Any] | Non
         f"`{config['masks']}` holes, {_optimizer(config)} with the script's learning rates and schedule.",
         "All variants but `ngan_find` are given the mask at every update (`find_share 0`), since GLCIC and a single "
         "stage can do nothing else; the default recipe spends a third of its batches on finding damage, as "
-        "`ngan_find` does.",
+        "`ngan_find` does. All but `zoom` show the local critic a window of one size (`local_zoom 1`), as GLCIC does.",
         "Figures are of the composite, known pixels untouched, rounded to 8 bits, means over faces, at the same holes "
         "for all. L1 in units of the full range. Hole: the hole's pixels only. Border: "
         f"{first['evaluation']['border_width']} pixels to each side of its border.",

@@ -18,6 +18,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "paper": {
         "optimizer": "adam",
         "framing_jitter": 0.0,
+        "local_zoom": 1.0,
         "distance": "mse",
         "hole_weight": 0.0,
         "lambda_coding": 1.0,
@@ -67,7 +68,7 @@ class TrainConfig:
     embedding: int = 256  # values that each branch hands to the joint head
     local_size: int = 0  # side of the local discriminator's window, in pixels; 0 = half the image
     # how many times the window of small damage, 1.5 times as wide as that, may be enlarged to this side; 1 = not
-    local_zoom: float = 1.0
+    local_zoom: float = 3.0
     # NGAN folder or Hub id to start from: networks as above, or on smaller patches, of which `patch` is a multiple
     init_from: str = ""
     init_discriminators_from: str = ""  # the same for the critics; "" = those in init_from, "none" = new ones
