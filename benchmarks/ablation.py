@@ -37,10 +37,13 @@ from ngan.config import TrainConfig, parse_config
 from ngan.damage import DAMAGE_KINDS
 from ngan.data import FaceSet, load_faces
 from ngan.evaluation import Features, evaluate
+from ngan.masks import MIX
 from ngan.off_frame import measure_off_frame
 from ngan.reframing import source_size
 
 HOLES = ("center", "box", "freeform")
+FIRST_MIX = {"center": 0.12, "box": 0.18, "feature": 0.25, "inner": 0.15, "freeform": 0.15, "wide": 0.15}
+"""Shares of the mixed holes in results that do not tell them."""
 HOLES_A_BIN = 200  # that are drawn where no file of masks is given, as many as NVIDIA's file has
 RESULTS = Path(__file__).parent / "ablation_results"
 _OWN = ("output_dir", "seed", "resume_from_checkpoint", "push_to_hub", "validation_split", "evaluate_limit")
@@ -108,7 +111,12 @@ def _one(name: str, seed: int, options: argparse.Namespace, rest: list[str], fea
     arguments = variant_arguments(name, seed, folder, rest)
     config, _ = parse_config(arguments)
     if result_path.exists():
-        _check_same(json.loads(result_path.read_text())["config"], config, result_path)
+        before = json.loads(result_path.read_text())
+        _check_same(before["config"], config, result_path)
+        if config.masks == "mixed" and before.get("mix", FIRST_MIX) != MIX:
+            raise ValueError(
+                f"{result_path} was made with other shares of mixed holes; remove it or take other folders"
+            )
         print(f"{name}, seed {seed}: done before", file=sys.stderr)
         return 0
     if (folder / "config.json").exists():
@@ -141,6 +149,7 @@ def _one(name: str, seed: int, options: argparse.Namespace, rest: list[str], fea
         "differs": VARIANTS[name].fields,
         "training": {"updates": counters["step"], "images": counters["images_seen"], "minutes": counters["minutes"]},
         "machine": machine(),
+        "mix": MIX if config.masks == "mixed" else None,
         "split": options.validation_split,
         "features": options.features,
         "irregular_masks": options.irregular_masks.name if options.irregular_masks else "drawn free-form holes",

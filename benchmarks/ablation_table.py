@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablation import RESULTS
+from benchmarks.ablation import FIRST_MIX, RESULTS
 from benchmarks.ablation_variants import PHASES, VARIANTS
 
 _KIND_COLUMNS = {
@@ -98,7 +98,9 @@ def _conditions(result: dict[str, Any]) -> dict[str, Any]:
     }
     measured = {key: result["evaluation"][key] for key in ("n", "seed", "border_width")}
     images = {"images trained on": result["training"]["images"]}
-    return {**config, **measured, **images, **{key: result[key] for key in ("split", "features", "irregular_masks")}}
+    mix = {"shares of mixed holes": result.get("mix", FIRST_MIX)}
+    how = {key: result[key] for key in ("split", "features", "irregular_masks")}
+    return {**config, **mix, **measured, **images, **how}
 
 
 def _introduction(results: dict[str, list[dict[str, Any]]]) -> str:
@@ -131,10 +133,12 @@ def _notes(results: dict[str, list[dict[str, Any]]], costs: dict[str, Any] | Non
         f"{config['generator_only_steps']:,} update(s) of the generators alone, then "
         f"{config['discriminator_only_steps']:,} of the critics alone, then all"
     )
+    mix = first.get("mix", FIRST_MIX)
+    shares = f" ({', '.join(f'{100 * share:.0f} % {kind}' for kind, share in mix.items())})" if mix else ""
     counts = ", ".join(f"{name}: {len(runs)}" for name, runs in results.items() if len(runs) > 1)
     notes = [
         f"All variants: {schedule} (GLCIC published {100 * PHASES[0]:.0f} % and {100 * PHASES[1]:.0f} %), "
-        f"`{config['masks']}` holes, {_optimizer(config)} with the script's learning rates and schedule.",
+        f"`{config['masks']}` holes{shares}, {_optimizer(config)} with the script's learning rates and schedule.",
         "All variants but `ngan_find` are given the mask at every update (`find_share 0`), since GLCIC and a single "
         "stage can do nothing else; the default recipe spends a third of its batches on finding damage, as "
         "`ngan_find` does. All but `zoom` show the local critic a window of one size (`local_zoom 1`), as GLCIC does.",

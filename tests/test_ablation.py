@@ -85,6 +85,12 @@ def test_every_variant_trains_is_measured_and_stands_in_the_table(face_folder, t
     assert "max_train_steps=6, now it is 8" in capsys.readouterr().err
 
     other = json.loads((tmp_path / "results/glcic-seed0.json").read_text())
+    (tmp_path / "results/glcic-seed0.json").write_text(json.dumps({k: v for k, v in other.items() if k != "mix"}))
+    assert compare(face_folder, tmp_path, ["glcic"], 6) == 2  # of the mix of results that do not tell theirs
+    assert "other shares of mixed holes" in capsys.readouterr().err
+    assert ablation_table.main(words) == 2
+    assert "shares of mixed holes is" in capsys.readouterr().err
+
     other["config"]["batch_size"] = 3
     (tmp_path / "results/glcic-seed0.json").write_text(json.dumps(other))
     assert ablation_table.main(words) == 2

@@ -2,12 +2,13 @@ import pytest
 import torch
 
 from ngan.damage import DAMAGE_KINDS, damage
-from ngan.masks import MASK_KINDS, box_masks, composite, crop, crop_box, make_masks
+from ngan.masks import MASK_KINDS, MIX, box_masks, composite, crop, crop_box, make_masks
 
 # Smallest and largest share of the image that one mask may cover, and the smallest and largest mean over many.
 AREAS = {
     "center": (0.25, 0.25, 0.25, 0.25),
     "box": (0.06, 0.26, 0.11, 0.17),  # sides of 1/4 to 1/2, mean (3/8)^2 = 0.14
+    "face": (0.07, 0.5, 0.21, 0.27),  # sides of 3/10 to 7/10, mean 1/2 each, less the corners
     "inner": (0.008, 0.26, 0.07, 0.11),  # sides of 1/10 to 1/2, mean 0.3^2 = 0.09
     "feature": (0.008, 0.2, 0.03, 0.08),  # one eye closely to eyes and mouth widely
     "freeform": (0.002, 0.7, 0.06, 0.25),
@@ -182,6 +183,24 @@ def test_inner_holes_lie_over_the_inner_face_and_are_often_bars():
     heights, widths = masks.amax(3).sum((1, 2)), masks.amax(2).sum((1, 2))
     assert (masks.sum((1, 2, 3)) == heights * widths).all()  # one box each
     assert ((heights / widths > 2) | (widths / heights > 2)).float().mean() > 0.2
+
+
+def test_face_holes_hide_most_of_the_face_at_no_fixed_place():
+    masks = make_masks("face", 400, 100, 100, seeded(4))[:, 0]
+    assert masks[:, 60, 50].mean() > 0.95  # the middle of the face
+    assert 0.5 < masks[:, 51, [39, 61]].amin(1).mean() < 0.97  # both eyes in most, not in all
+    assert 0.5 < masks[:, 74, 50].mean() < 0.97  # the mouth
+    tops = masks.amax(2).argmax(1).float()
+    assert tops.std() > 8 and tops.min() >= 10
+    corners = torch.stack([mask[y.min(), x.min()] for mask in masks for y, x in [mask.nonzero().T]])
+    assert 0.4 < corners.mean() < 0.6  # the others are round
+
+
+def test_mixed_holes_hold_all_kinds_and_their_shares_sum_to_1():
+    assert set(MIX) == set(MASK_KINDS) - {"mixed"} and sum(MIX.values()) == pytest.approx(1)
+    centre = make_masks("center", 1, 64, 64, seeded())
+    mixed = make_masks("mixed", 2000, 64, 64, seeded(5))
+    assert (mixed == centre).all(dim=3).all(dim=2).float().mean().item() == pytest.approx(MIX["center"], abs=0.025)
 
 
 def test_feature_holes_cover_eyes_nose_or_mouth_and_little_else():
