@@ -62,7 +62,7 @@ sys.exit(status)
 """
 STEPS = 20
 SHARED = (
-    f"--max_train_steps {STEPS} --sample_every 10 --checkpoint_every 10 --evaluate_limit 2 --find_share 0.4 --seed 3 "
+    f"--max_train_steps {STEPS} --sample_every 10 --checkpoint_every 10 --evaluate_limit 2 --find_share 0.4 --seed 4 "
     "--generator_only_steps 4 --discriminator_only_steps 2 --r1_every 2 "
     "--report_to tensorboard --push_to_hub --hub_model_id me/faces"
 ).split()

@@ -185,7 +185,7 @@ def test_words_that_do_not_parse_are_one_line_and_status_2(here, capsys, words, 
         (["inpaint", "--help"], ["goes on with the same command", "by rounding", "accelerate launch --multi_gpu"]),
         (["export", "--help"], ["0.5 = to be found", "pip install 'ngan[onnx]'"]),
         (["inpaint", "--help"], ["--find-damage", "python -m ngan inpaint face.jpg mask.png -o filled.png"]),
-        (["evaluate", "--help"], ["--grid", "center, box, inner", "(default: validation)"]),
+        (["evaluate", "--help"], ["--grid", "center, box, face, inner", "(default: validation)"]),
     ],
 )
 def test_help(capsys, words, told):
