@@ -42,8 +42,8 @@ from ngan.off_frame import measure_off_frame
 from ngan.reframing import source_size
 
 HOLES = ("center", "box", "freeform")
+# Shares of the mixed holes in results that do not tell them.
 FIRST_MIX = {"center": 0.12, "box": 0.18, "feature": 0.25, "inner": 0.15, "freeform": 0.15, "wide": 0.15}
-"""Shares of the mixed holes in results that do not tell them."""
 HOLES_A_BIN = 200  # that are drawn where no file of masks is given, as many as NVIDIA's file has
 RESULTS = Path(__file__).parent / "ablation_results"
 _OWN = ("output_dir", "seed", "resume_from_checkpoint", "push_to_hub", "validation_split", "evaluate_limit")
