@@ -2,8 +2,8 @@
 
 Two corrections keep the hole's border from showing. On the small grid, the slow difference between picture and network
 around the hole is spread into it. On the large one, what shrinking took from the photo is carried a little way into
-the hole, and what lies deeper gets grain of the photo's strength. Lines, and
-what no face's square holds, are continued from their surroundings.
+the hole, and what lies deeper gets grain of the photo's strength. Lines, and what no face's square holds, are
+continued from their surroundings.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,11 @@ from ngan.framing import Face, strokes
 Window = tuple[slice, slice]  # rows and columns of a photo
 
 _TILE = 1024  # side of what is pasted at a time, in pixels; bounds the memory that a large picture takes
+# A cell is the mean of the pixels in and around it, and cubic interpolation takes it for its middle pixel: so the grid
+# is sharpened first, by what brings shrunk photos closest to themselves (0.5 to 1.3 dB at 3 to 1.4 pixels a cell).
+# Fills look sharper; where the networks guessed wrong, they are 0.1 to 0.2 dB farther off.
+_SHARPEN = 0.4  # of what a Gaussian blur takes away
+_SHARPEN_SIGMA = 0.7  # of that blur, in cells
 _CARRY = 0.7  # reach of the picture's own detail into the hole, standard deviation in cells of the network's grid
 _FEATHER = 0.06  # of a face's square: over so much of its border its fill goes over into what surrounds it
 _THICK = 48  # of what is continued, in pixels: thicker holes are filled in a smaller copy, for speed
@@ -152,6 +157,9 @@ def enlarge(
     cell = cell_of(matrix)
     if cell < 1:
         small = cv2.GaussianBlur(small, (0, 0), 0.4 / cell)
+    else:
+        strength = _SHARPEN * min(4 * (cell - 1), 1)  # a grid of the photo's own pixels stays as it is
+        small = small + strength * (small - cv2.GaussianBlur(small, (0, 0), _SHARPEN_SIGMA))
     margin = int(3 * cell) + 1
     for top in range(box[1], box[3], _TILE):
         for left in range(box[0], box[2], _TILE):

@@ -1,5 +1,6 @@
 """Tests of cutting squares out of a photo and bringing fills back: geometry, leaks, borders, grain."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -44,6 +45,22 @@ def test_a_cut_brought_back_is_the_photo(angle: float, side: float):
     window, colours = windows[0]
     assert window == (slice(240, 260), slice(270, 292)) and colours.shape == (20, 22, 3)
     assert np.abs(colours - rgb[window]).max() < 2
+
+
+def test_what_shrinking_blurred_is_sharpened():
+    noise = np.random.default_rng(0).normal(0, 1, (300, 300)).astype(np.float32)
+    noise = cv2.GaussianBlur(noise, (0, 0), 1.8)  # 0.6 cells
+    rgb = (128 + 30 * noise[..., None] / noise.std()).clip(0, 255).round().astype(np.uint8).repeat(3, axis=2)
+    face = Face(150, 150, 192, 0.0)
+    image, _ = cut(rgb, None, face, 64)
+    hole = np.zeros((300, 300), bool)
+    hole[90:210, 90:210] = True
+    ((window, colours),) = enlarge(image, face.matrix(64), rgb, hole, (54, 54, 246, 246))
+    small = ((image[0] + 1) * 127.5).permute(1, 2, 0).contiguous().numpy()
+    plain = cv2.warpAffine(small, face.matrix(64), (300, 300), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
+    truth, plain, deep = rgb[window].astype(np.float32), plain[window], np.s_[20:100, 20:100]
+    assert np.square(colours - truth)[deep].mean() < 0.75 * np.square(plain - truth)[deep].mean()
+    assert 0.97 < colours[deep].std() / truth[deep].std() < 1.05  # neither soft nor overdone
 
 
 def test_a_cut_lets_no_marked_pixel_leak():
