@@ -138,7 +138,7 @@ def load_checkpoint(
         loaded = {name: load_file(folder / f"{name}.safetensors") for name in names}
         counters = Counters(**state["counters"])
         before = state["config"]
-        before.setdefault("optimizer", "adam")  # older ones do not say
+        before = {"optimizer": "adam", "discriminator_optimizer": "adam"} | before  # older ones do not say
     except _DAMAGE as error:
         raise ValueError(f"checkpoint {folder} is damaged: {error}") from error
     check_weights(networks.generators, loaded["generators"], f"{folder}/generators.safetensors")
@@ -155,9 +155,11 @@ def load_checkpoint(
     networks.discriminators.load_state_dict(loaded["discriminators"])
     for name, tensor in loaded["average"].items():
         average.average[name].copy_(tensor)
-    if not config or config.get("optimizer") == before["optimizer"]:  # else its moments start anew
+    same = {name: not config or config.get(name) == before[name] for name in ("optimizer", "discriminator_optimizer")}
+    if same["optimizer"]:  # else its moments start anew
         _restore(networks.generators, optimizers.generators, loaded["generators_adam"])
-    _restore(networks.discriminators, optimizers.discriminators, loaded["discriminators_adam"])
+    if same["discriminator_optimizer"]:
+        _restore(networks.discriminators, optimizers.discriminators, loaded["discriminators_adam"])
     return counters
 
 

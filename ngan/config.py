@@ -103,7 +103,8 @@ class TrainConfig:
     discriminator_only_steps: int = 200  # second phase: critics only; then all five networks
     optimizer: str = "muon"  # of both generators: "muon" (inner matrices; Adam for the rest) or "adam"
     learning_rate: float = 5e-4  # of both generators
-    discriminator_learning_rate: float = 1e-3  # of all three critics (Adam)
+    discriminator_optimizer: str = "adam"  # of all three critics: "muon" or "adam"
+    discriminator_learning_rate: float = 1e-3  # of all three critics
     beta1: float = 0.9  # of the generators' Adam
     discriminator_beta1: float = 0.5  # of the critics' Adam
     warmup_steps: int = 300  # updates over which both learning rates rise from 0
@@ -157,6 +158,7 @@ class TrainConfig:
             "distance": DISTANCES,
             "masks": MASK_KINDS,
             "optimizer": OPTIMIZERS,
+            "discriminator_optimizer": OPTIMIZERS,
             "schedule": ("cosine", "minutes", "constant"),
             "mixed_precision": ("bf16", "no"),
             "report_to": ("tensorboard", "wandb", "trackio", "none"),

@@ -1,4 +1,4 @@
-"""Optimizers of the generators: Adam, or Muon for what lies inside and Adam for the rest."""
+"""Optimizers of generators and critics: Adam, or Muon for what lies inside and Adam for the rest."""
 
 import torch
 from torch import nn
@@ -6,7 +6,8 @@ from torch import nn
 OPTIMIZERS = ("muon", "adam")
 MOMENTUM = 0.95  # of Muon, with Nesterov's look ahead
 _NEWTON_SCHULZ, _ITERATIONS = (3.4445, -4.7750, 2.0315), 5  # of the quintic, as Jordan et al. found them
-_EDGES = ("stem", "head", "read", "code_generator.up2")  # of the generators: they read or write pixels
+# of the generators: they read or write pixels; of the critics: they read pixels or write logits
+_EDGES = ("stem", "head", "read", "code_generator.up2", "convs.0", "classify")
 
 
 class MuonAdam(torch.optim.Adam):
@@ -88,7 +89,7 @@ def _rows(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def inner_matrices(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Split a module's parameters into the matrices that neither read nor write pixels, and all others."""
+    """Split a module's parameters into the matrices that neither read nor write pixels or logits, and all others."""
     matrices, others = [], []
     for name, parameter in module.named_parameters():
         layer = name.rpartition(".")[0]

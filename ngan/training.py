@@ -93,7 +93,11 @@ def make_optimizers(networks: Networks, config: TrainConfig) -> Optimizers:
     return Optimizers(
         make_optimizer(networks.generators, config.optimizer, config.learning_rate, (config.beta1, 0.99), dtype),
         make_optimizer(
-            networks.discriminators, "adam", config.discriminator_learning_rate, (config.discriminator_beta1, 0.99)
+            networks.discriminators,
+            config.discriminator_optimizer,
+            config.discriminator_learning_rate,
+            (config.discriminator_beta1, 0.99),
+            dtype,
         ),
     )
 

@@ -183,12 +183,19 @@ def test_latest_of_nothing_is_a_fresh_start_and_a_named_one_must_exist(tmp_path,
         state.resume(tmp_path, "checkpoint-0000009")
 
 
-def test_another_optimizer_goes_on_without_the_moments_of_the_one_before(tmp_path, batch, caplog):
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"optimizer": "adam"}, "optimizer 'muon' -> 'adam'"),
+        ({"discriminator_optimizer": "muon"}, "discriminator_optimizer 'adam' -> 'muon'"),
+    ],
+)
+def test_another_optimizer_goes_on_without_the_moments_of_the_one_before(tmp_path, batch, caplog, change, told):
     State(*batch, updates=2).save(tmp_path)
     other = State(*batch)
-    other.config = dataclasses.replace(other.config, optimizer="adam")
+    other.config = dataclasses.replace(other.config, **change)
     other.optimizers = make_optimizers(other.networks, other.config)
     other.resume(tmp_path)
-    assert "optimizer 'muon' -> 'adam'" in caplog.text
+    assert told in caplog.text
     other.update()
     assert other.counters.step == 3

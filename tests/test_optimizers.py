@@ -1,4 +1,4 @@
-"""Muon for the generators' inner matrices, Adam for the rest, as one optimizer."""
+"""Muon for the inner matrices of generators and critics, Adam for the rest, as one optimizer."""
 
 import pytest
 import torch
@@ -18,6 +18,17 @@ def test_every_parameter_is_stepped_by_one_of_the_two_and_pixels_only_by_adam():
     assert {"code_generator.stem.weight", "code_generator.up2.weight", "image_generator.head.weight"} <= adams
     assert "image_generator.up2.weight" not in adams and all(p.ndim >= 2 for p in matrices)
     assert all(p.ndim == 1 for p in others if names[p] not in adams)
+
+
+def test_of_the_critics_adam_steps_what_reads_pixels_or_writes_logits():
+    _, critics = make_networks(TINY)
+    matrices, others = inner_matrices(critics)
+    names = {parameter: name for name, parameter in critics.named_parameters()}
+    assert sorted(names[p] for p in [*matrices, *others]) == sorted(names.values())
+    adams = {names[p] for p in others if p.ndim >= 2}
+    first = {f"{critic}.convs.0.weight" for critic in ("code", "global_", "local")}
+    last = {f"{critic}.classify.weight" for critic in ("code", "global_", "local", "joint")}
+    assert adams == first | last, sorted(names.values())
 
 
 def test_a_step_moves_all_directions_of_a_filter_matrix_alike_and_as_far_as_adam():
