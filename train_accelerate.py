@@ -33,6 +33,7 @@ from ngan.differences import FEWEST, measure_differences
 from ngan.disk import remove_partial, write_whole
 from ngan.evaluation import evaluate, example_grid, format_table
 from ngan.export import export_run
+from ngan.features import load_features
 from ngan.masks import make_masks
 from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
@@ -82,12 +83,13 @@ class Run:
         self.generators.to(self.accelerator.device)
         self.discriminators.to(self.accelerator.device)
         self.average = EMA(self.generators, 1000 * config.ema_half_life)
-        bare = Networks(self.generators, self.discriminators)
+        features = load_features().to(self.accelerator.device) if config.uses_features else None
+        bare = Networks(self.generators, self.discriminators, features)
         optimizers = make_optimizers(bare, config)
         prepared = self.accelerator.prepare(
             self.generators, self.discriminators, optimizers.generators, optimizers.discriminators
         )
-        self.bare, self.networks, self.optimizers = bare, Networks(*prepared[:2]), Optimizers(*prepared[2:])
+        self.bare, self.networks, self.optimizers = bare, Networks(*prepared[:2], features), Optimizers(*prepared[2:])
         if config.compile:
             self.networks = compile_networks(self.networks)
         self.counters = Counters()

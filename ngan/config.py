@@ -34,7 +34,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 _AT_LEAST_1 = """code_width image_width patch discriminator_width embedding batch_size gradient_accumulation_steps
     max_train_steps r1_every checkpoint_every checkpoints_keep log_every sample_faces"""
 _AT_LEAST_0 = """num_workers blocks attention_every local_size hole_weight lambda_coding lambda_reconstruction
-    lambda_location lambda_code_adversarial lambda_image_adversarial lambda_feature_matching r1_gamma max_train_minutes
+    lambda_location lambda_code_adversarial lambda_image_adversarial lambda_feature_matching lambda_projected
+    lambda_perceptual r1_gamma max_train_minutes
     generator_only_steps discriminator_only_steps warmup_steps ema_half_life seed sample_every evaluate_limit
     framing_jitter"""
 
@@ -90,6 +91,9 @@ class TrainConfig:
     lambda_code_adversarial: float = 0.05  # fooling the code discriminator
     lambda_image_adversarial: float = 0.25  # fooling the joint head
     lambda_feature_matching: float = 1.5  # features of the three critics
+    # fooling the heads of two critics on ImageNet features, for which ngan.features names a package; 0 = no heads
+    lambda_projected: float = 0.0
+    lambda_perceptual: float = 0.0  # distance of those features to the truth's
     r1_gamma: float = 0.1  # gradient penalty on real images; 0 = none
     r1_every: int = 16  # steps between penalties, each weighted by this number
     # schedule
@@ -179,6 +183,11 @@ class TrainConfig:
     def window(self) -> int:
         """Side of the local discriminator's window, in pixels."""
         return self.local_size or self.image_size // 2
+
+    @property
+    def uses_features(self) -> bool:
+        """Whether a loss reads the features of `ngan.features.ImageFeatures`."""
+        return self.lambda_projected > 0 or self.lambda_perceptual > 0
 
     def to_json(self) -> str:
         """Return the JSON text that `--config` reads."""

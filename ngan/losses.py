@@ -7,14 +7,17 @@ image and Y = X(1-M) + GM the composite:
     code_g   = coding(C, X) + reconstruction(G, X) + lambda adv(D_code(C)) + lambda location(logits, M)
     code_d   = discriminator(D_code(X), D_code(C))
     image_g  = reconstruction(G, X) + lambda adv(D_GL(Y)) + lambda feature_matching
+               + lambda adv(heads(Y)) + lambda perceptual(Y, X)
     global_d = discriminator(D_global(X), D_global(Y)) + 1/2 discriminator(D_GL(X), D_GL(Y))
+               + discriminator(heads(X), heads(Y))
     local_d  = the same with D_local on the window around the damage
 
-The paper names MSE for the reconstructions and binary cross-entropy for the critics. The location loss and feature
-matching are this project's additions. The joint head belongs to both critics, so its loss is shared in halves.
+The paper names MSE for the reconstructions and binary cross-entropy for the critics. The location loss, feature
+matching, the heads on frozen features and the perceptual loss are this project's additions. The joint head belongs to
+both critics, so its loss is shared in halves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional as F
@@ -96,6 +99,52 @@ def feature_matching_loss(fake: list[torch.Tensor], real: list[torch.Tensor]) ->
     return torch.stack(terms).mean()
 
 
+def projected_adversarial_loss(fake: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+    """Return what `adversarial_loss` does, of logits that heads give place by place, in and around the hole.
+
+    Args:
+        fake: logits (N, 1, h_i, w_i) of each head.
+        mask: (N, 1, H, W), [0, 1], 1 = missing. A place counts by the hole's share of it: elsewhere the picture is the
+            truth itself, and a critic that calls it false there learns to mistrust what is real.
+    """
+    return _over_hole([F.softplus(-logits.float()) for logits in fake], mask)
+
+
+def projected_discriminator_loss(
+    real: Sequence[torch.Tensor], fake: Sequence[torch.Tensor], mask: torch.Tensor
+) -> torch.Tensor:
+    """Return what `discriminator_loss` does, of logits that heads give place by place, in and around the hole.
+
+    Args:
+        real: logits (N, 1, h_i, w_i) of each head, of the ground truth.
+        fake: the same of the fake.
+        mask: as of `projected_adversarial_loss`.
+    """
+    pairs = zip(real, fake, strict=True)
+    return _over_hole([F.softplus(-r.float()) + F.softplus(f.float()) for r, f in pairs], mask)
+
+
+def perceptual_loss(fake: Sequence[torch.Tensor], real: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+    """Return the L1 distance between frozen features of fake and real, in and around the hole, averaged over grids.
+
+    Args:
+        fake: (N, C_i, h_i, w_i) of each grid, as `ngan.features.ImageFeatures` returns them.
+        real: the same of the ground truth; no gradient reaches it.
+        mask: as of `projected_adversarial_loss`.
+    """
+    pairs = zip(fake, real, strict=True)
+    return _over_hole([(f - r.detach()).abs().mean(dim=1, keepdim=True) for f, r in pairs], mask)
+
+
+def _over_hole(values: list[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+    """Mean over grids and samples of values (N, 1, h, w), each place weighted by the hole's share of it."""
+    means = []
+    for value in values:
+        weight = F.adaptive_avg_pool2d(mask.float(), value.shape[-2:]) + 1e-6  # an empty hole: all places alike
+        means.append(((value * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))).mean())
+    return torch.stack(means).mean()
+
+
 def r1_penalty(real_logits: torch.Tensor, images: list[torch.Tensor]) -> torch.Tensor:
     """Return the mean over the batch of |grad of D(real) by the real images|^2 (Mescheder et al. 2018), to be weighted
     by gamma / 2.
@@ -116,10 +165,14 @@ def code_generator_loss(
 
 
 def image_generator_loss(
-    reconstruction: torch.Tensor, adversarial: torch.Tensor, feature_matching: torch.Tensor
+    reconstruction: torch.Tensor,
+    adversarial: torch.Tensor,
+    feature_matching: torch.Tensor,
+    projected: torch.Tensor,
+    perceptual: torch.Tensor,
 ) -> torch.Tensor:
     """Return `image_g`: the sum of its weighted terms, all scalars."""
-    return reconstruction + adversarial + feature_matching
+    return reconstruction + adversarial + feature_matching + projected + perceptual
 
 
 def code_discriminator_loss(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> torch.Tensor:

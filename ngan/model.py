@@ -7,6 +7,7 @@ generator of the parent-confrontation GAN (`ImageGenerator` against `GlobalDiscr
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ngan.discriminators import CodeDiscriminator, GlobalDiscriminator, JointHead, Judgement, LocalDiscriminator
+from ngan.features import CHANNELS
 from ngan.generators import CodeGenerator, ImageGenerator
 from ngan.masks import composite
 
@@ -260,32 +262,45 @@ class NGANDiscriminators(
     Args:
         width: channels of each critic's first convolution.
         embedding: values of the global and local embeddings that the joint head reads.
+        projected: the global and the local critic have heads on the features of `ngan.features.ImageFeatures`.
 
     Raises:
         ValueError: an argument out of its range.
     """
 
-    def __init__(self, width: int = 32, embedding: int = 256) -> None:
+    def __init__(self, width: int = 32, embedding: int = 256, projected: bool = False) -> None:
         super().__init__()
+        if not isinstance(projected, bool):
+            raise ValueError(f"projected={projected!r}: must be true or false")
         _require("width", width, 1)
         _require("embedding", embedding, 1)
+        seen = CHANNELS if projected else ()
         self.code = CodeDiscriminator(width)
-        self.global_ = GlobalDiscriminator(width, embedding)
-        self.local = LocalDiscriminator(width, embedding)
+        self.global_ = GlobalDiscriminator(width, embedding, seen)
+        self.local = LocalDiscriminator(width, embedding, seen)
         self.joint = JointHead(embedding)
 
-    def forward(self, code_image: torch.Tensor, image: torch.Tensor, crop: torch.Tensor) -> dict[str, Judgement]:
+    def forward(
+        self,
+        code_image: torch.Tensor,
+        image: torch.Tensor,
+        crop: torch.Tensor,
+        image_seen: Sequence[torch.Tensor] = (),
+        crop_seen: Sequence[torch.Tensor] = (),
+    ) -> dict[str, Judgement]:
         """Judge what both generators made, or the ground truth in its place.
 
         Args:
             code_image: (N, 3, H, W), [-1, 1], for the code discriminator.
             image: (N, 3, H, W), [-1, 1], for the global discriminator.
             crop: (N, 3, h, w), [-1, 1], the window of `image` around the damage, for the local discriminator.
+            image_seen: what `ImageFeatures` sees in `image`, for the global one's heads; empty = they say nothing.
+            crop_seen: the same of `crop`, for the local one's.
 
         Returns:
             Judgements under "code", "global", "local" and "joint"; the last one's logits are D_GL, it has no features.
         """
-        whole, window = self.global_(image), self.local(crop)
+        whole, window = self.global_(image, image_seen), self.local(crop, crop_seen)
         logits = self.joint(whole.embedding, window.embedding)
         joint = Judgement(logits, [], torch.cat([whole.embedding, window.embedding], dim=1))
         return {"code": self.code(code_image), "global": whole, "local": window, "joint": joint}

@@ -10,6 +10,7 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from ngan.config import TrainConfig
+from ngan.discriminators import HEADS
 from ngan.model import NGAN, NGANDiscriminators
 
 CRITICS = "discriminators"  # folder of the critics within that of a model
@@ -34,7 +35,9 @@ def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
         attention_every=config.attention_every,
         image_size=config.image_size,
     )
-    discriminators = NGANDiscriminators(width=config.discriminator_width, embedding=config.embedding)
+    discriminators = NGANDiscriminators(
+        width=config.discriminator_width, embedding=config.embedding, projected=config.lambda_projected > 0
+    )
     if config.init_from:
         _start_from(generators, config.init_from, "init_from")
     critics = config.init_discriminators_from
@@ -63,12 +66,29 @@ def _weights_for(
 ) -> dict[str, torch.Tensor]:
     """Return the weights of a folder or Hub id, on the patches of `module`."""
     given = type(module).from_pretrained(source, subfolder=subfolder)
-    if not isinstance(module, NGAN) or module.code_generator.patch == given.code_generator.patch:
+    if isinstance(module, NGANDiscriminators):
+        return _with_own_heads(module, given, field, source)
+    if module.code_generator.patch == given.code_generator.patch:
         return given.state_dict()
     try:
         return grow_patch(given, module.code_generator.patch)
     except ValueError as error:
         raise ValueError(f"{field}={source!r}: {error}") from error
+
+
+def _with_own_heads(
+    module: NGANDiscriminators, given: NGANDiscriminators, field: str, source: str
+) -> dict[str, torch.Tensor]:
+    """Return given weights; heads on frozen features that only one of both has are new, or are left."""
+    weights, own = given.state_dict(), module.state_dict()
+    missing, more = (
+        {name for name in a if HEADS in name and name not in b} for a, b in ((own, weights), (weights, own))
+    )
+    if missing:
+        _logger.warning("%s=%r: its critics have no heads on ImageNet features: these start anew", field, source)
+    if more:
+        _logger.warning("%s=%r: its critics' heads on ImageNet features are left (lambda_projected=0)", field, source)
+    return {**{name: own[name] for name in missing}, **{name: weights[name] for name in weights.keys() - more}}
 
 
 @torch.no_grad()

@@ -3,13 +3,15 @@
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from ngan.config import TrainConfig
 from ngan.damage import damage
+from ngan.features import STRIDE, ImageFeatures
 from ngan.losses import (
     adversarial_loss,
     branch_discriminator_loss,
@@ -18,6 +20,9 @@ from ngan.losses import (
     feature_matching_loss,
     image_generator_loss,
     location_loss,
+    perceptual_loss,
+    projected_adversarial_loss,
+    projected_discriminator_loss,
     r1_penalty,
     reconstruction_loss,
 )
@@ -27,15 +32,43 @@ from ngan.optimizers import make_optimizer
 from ngan.reframing import draw_framings, reframe, reframe_masks
 
 LOSSES = ("code_g", "code_d", "image_g", "global_d", "local_d")
+_ZOOMS = 1.0, 1.25, 1.5  # of what the frozen network sees, in turn: no one grid of its cells to be fooled on
+_LEAST_SIDE = 128  # of the same, in pixels: it was trained on pictures of 224
 Losses = dict[str, torch.Tensor]
+Seen = tuple[list[torch.Tensor], list[torch.Tensor]]
 
 
 @dataclass
 class Networks:
-    """The five networks as the two modules that hold them, wrapped for several processes or not."""
+    """The five networks as the two modules that hold them, wrapped for several processes or not.
+
+    Attributes:
+        generators: both.
+        discriminators: all three.
+        features: the frozen network whose features the losses of `TrainConfig.uses_features` read; else None.
+    """
 
     generators: nn.Module
     discriminators: nn.Module
+    features: ImageFeatures | None = None
+
+
+@dataclass
+class View:
+    """What the critics see: of the generators' pictures, or of the ground truth.
+
+    Attributes:
+        images: code image, whole image and the window around the damage, each (N, 3, h, w), [-1, 1].
+        seen: what the frozen network sees in the last two; empty where no loss asks for it.
+    """
+
+    images: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    seen: Seen = field(default_factory=lambda: ([], []))
+
+    def detached(self) -> "View":
+        """Return the same without the way back to the generators."""
+        seen = tuple([values.detach() for values in part] for part in self.seen)
+        return View(tuple(image.detach() for image in self.images), seen)
 
 
 @dataclass
@@ -79,7 +112,8 @@ def compile_networks(networks: Networks) -> Networks:
 
     Save, average and evaluate the modules that were given: names of weights stay those of the networks.
     """
-    return Networks(*(torch.compile(m, dynamic=False) for m in (networks.generators, networks.discriminators)))
+    compiled = (torch.compile(m, dynamic=False) for m in (networks.generators, networks.discriminators))
+    return Networks(*compiled, networks.features)
 
 
 def _eager(module: nn.Module) -> nn.Module:
@@ -173,35 +207,55 @@ def train_step(
     shown = output.location.sigmoid() if batch.hidden else batch.mask
     code = composite(batch.corrupted, output.code_image, shown)
     box = crop_box(batch.mask, config.window, config.local_zoom)
-    fake = (code, output.composite, crop(output.composite, box, config.window))
-    real = (batch.image, batch.image, crop(batch.image, box, config.window))
+    fake = View((code, output.composite, crop(output.composite, box, config.window)))
+    real = View((batch.image, batch.image, crop(batch.image, box, config.window)))
+    holes = batch.mask, crop(batch.mask, box, config.window)
+    if use_critics and networks.features is not None:
+        with autocast:
+            with torch.no_grad():
+                real.seen = _look(networks.features, real, step)
+            with contextlib.nullcontext() if train_generators else torch.no_grad():
+                fake.seen = _look(networks.features, fake, step)
     losses: Losses = {}
     if use_critics:
         # (d) critics: code_d, global_d, local_d on detached fakes
         losses |= _discriminator_half(
-            networks, optimizers, real, tuple(f.detach() for f in fake), config, step, autocast, backward
+            networks, optimizers, real, fake.detached(), holes, config, step, autocast, backward
         )
     if train_generators:
         # (e) generators: code_g, image_g against the updated, frozen critics
         losses |= _generator_half(
-            networks, optimizers, batch, output, real, fake, config, use_critics, autocast, backward
+            networks, optimizers, batch, output, real, fake, holes, config, use_critics, autocast, backward
         )
     return losses
+
+
+def _look(features: ImageFeatures, view: View, step: int) -> Seen:
+    """Return what the frozen network sees in the whole image and in the window, both enlarged to one side."""
+    _, image, window = view.images
+    side = STRIDE * round(max(_LEAST_SIDE, image.shape[-1]) * _ZOOMS[step % len(_ZOOMS)] / STRIDE)
+    whole, part = (F.interpolate(x, size=(side, side), mode="bilinear") for x in (image, window))
+    return features(whole), features(part)
 
 
 def _discriminator_half(
     networks: Networks,
     optimizers: Optimizers,
-    real: tuple[torch.Tensor, ...],
-    fake: tuple[torch.Tensor, ...],
+    real: View,
+    fake: View,
+    holes: tuple[torch.Tensor, torch.Tensor],
     config: TrainConfig,
     step: int,
     autocast: torch.autocast,
     backward: Callable[[torch.Tensor], None],
 ) -> Losses:
+    projected = config.lambda_projected > 0
     with autocast:
         # Real and fake in one pass: no layer looks across the batch, and one large pass is faster than two.
-        judged = networks.discriminators(*(torch.cat(pair) for pair in zip(real, fake, strict=True)))
+        given = [torch.cat(pair) for pair in zip(real.images, fake.images, strict=True)]
+        for pair in zip(real.seen, fake.seen, strict=True) if projected else ():
+            given.append([torch.cat(grids) for grids in zip(*pair, strict=True)])
+        judged = networks.discriminators(*given)
     (code_r, code_f), (global_r, global_f), (local_r, local_f), (joint_r, joint_f) = (
         judged[name].logits.chunk(2) for name in ("code", "global", "local", "joint")
     )
@@ -210,9 +264,13 @@ def _discriminator_half(
         "global_d": branch_discriminator_loss(global_r, global_f, joint_r, joint_f),
         "local_d": branch_discriminator_loss(local_r, local_f, joint_r, joint_f),
     }
-    total = torch.stack(list(losses.values())).sum()
+    for name, hole in zip(("global", "local"), holes, strict=True) if projected else ():
+        halves = zip(*(logits.chunk(2) for logits in judged[name].maps), strict=True)
+        losses[f"{name}_d/projected"] = projected_discriminator_loss(*halves, hole)
+        losses[f"{name}_d"] = losses[f"{name}_d"] + losses[f"{name}_d/projected"]
+    total = torch.stack([losses[name] for name in ("code_d", "global_d", "local_d")]).sum()
     if config.r1_gamma and step % config.r1_every == 0:
-        images = [image.detach().clone().requires_grad_() for image in real]
+        images = [image.detach().clone().requires_grad_() for image in real.images]
         judged = _eager(networks.discriminators)(*images)  # float32: a gradient of a gradient
         penalty = r1_penalty(sum(j.logits for j in judged.values()), images)
         total = total + config.r1_gamma / 2 * config.r1_every * penalty
@@ -228,8 +286,9 @@ def _generator_half(
     optimizers: Optimizers,
     batch: Batch,
     output: NGANOutput,
-    real: tuple[torch.Tensor, ...],
-    fake: tuple[torch.Tensor, ...],
+    real: View,
+    fake: View,
+    holes: tuple[torch.Tensor, torch.Tensor],
     config: TrainConfig,
     use_critics: bool,
     autocast: torch.autocast,
@@ -246,21 +305,35 @@ def _generator_half(
         "image_g/reconstruction": config.lambda_reconstruction * reconstruction(output.image),
         "image_g/adversarial": zero,
         "image_g/feature_matching": zero,
+        "image_g/projected": zero,
+        "image_g/perceptual": zero,
     }
     if use_critics:
         networks.discriminators.requires_grad_(False)  # else they would collect the generators' gradient
         with autocast:
-            judged = networks.discriminators(*fake)
+            judged = networks.discriminators(*fake.images, *(fake.seen if config.lambda_projected else ()))
             with torch.no_grad():
-                truth = networks.discriminators(*real)
+                truth = networks.discriminators(*real.images)
         matching = [
             feature_matching_loss(judged[name].features, truth[name].features) for name in ("code", "global", "local")
         ]
         terms["code_g/adversarial"] = config.lambda_code_adversarial * adversarial_loss(judged["code"].logits)
         terms["image_g/adversarial"] = config.lambda_image_adversarial * adversarial_loss(judged["joint"].logits)
         terms["image_g/feature_matching"] = config.lambda_feature_matching * torch.stack(matching).mean()
+        if config.lambda_projected:
+            fooled = [
+                projected_adversarial_loss(judged[name].maps, hole)
+                for name, hole in zip(("global", "local"), holes, strict=True)
+            ]
+            terms["image_g/projected"] = config.lambda_projected * torch.stack(fooled).mean()
+        if config.lambda_perceptual:
+            far = [perceptual_loss(f, r, hole) for f, r, hole in zip(fake.seen, real.seen, holes, strict=True)]
+            terms["image_g/perceptual"] = config.lambda_perceptual * torch.stack(far).mean()
     image_g = image_generator_loss(
-        *(terms[f"image_g/{term}"] for term in ("reconstruction", "adversarial", "feature_matching"))
+        *(
+            terms[f"image_g/{term}"]
+            for term in ("reconstruction", "adversarial", "feature_matching", "projected", "perceptual")
+        )
     )
     # The code is not detached on its way into the image generator: so the reconstruction of the final image reaches
     # the code generator too, which is the "reconstruction" part of code_g. One backward sums both losses, so it is

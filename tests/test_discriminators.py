@@ -89,3 +89,22 @@ def test_picture_is_judged_the_same_in_any_batch():
     critic = GlobalDiscriminator(width=4, embedding=6)
     images = pictures(n=3)
     assert torch.allclose(critic(images).logits[1:2], critic(images[1:2]).logits, atol=1e-5)
+
+
+def test_heads_judge_each_grid_place_by_place_and_nothing_else_hears_them():
+    torch.manual_seed(0)
+    critic = LocalDiscriminator(width=4, embedding=6, seen=(3, 5))
+    seen = [torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)]
+    judgement, alone = critic(pictures(), seen), critic(pictures())
+    assert [tuple(logits.shape) for logits in judgement.maps] == [(2, 1, 8, 8), (2, 1, 4, 4)]
+    assert torch.equal(judgement.logits, alone.logits) and alone.maps == []
+    moved = [seen[0].clone(), seen[1]]
+    moved[0][:, :, 0, 0] += 1
+    far = (critic(pictures(), moved).maps[0] - judgement.maps[0]).abs()
+    assert far[..., :2, :2].amin() > 0 and far[..., 2:, :].max() == 0
+
+
+def test_heads_without_their_grid_are_an_error():
+    critic = GlobalDiscriminator(width=4, embedding=6, seen=(3, 5))
+    with pytest.raises(ValueError, match="shorter"):
+        critic(pictures(), [torch.randn(2, 3, 8, 8)])

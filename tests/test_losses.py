@@ -148,9 +148,9 @@ def test_r1_of_two_inputs_is_the_sum():
 
 
 def test_the_five_losses_are_the_sums_they_say():
-    terms = [torch.tensor(value) for value in (1.0, 2.0, 4.0, 8.0)]
-    assert losses.code_generator_loss(*terms).item() == 15
-    assert losses.image_generator_loss(*terms[:3]).item() == 7
+    terms = [torch.tensor(value) for value in (1.0, 2.0, 4.0, 8.0, 16.0)]
+    assert losses.code_generator_loss(*terms[:4]).item() == 15
+    assert losses.image_generator_loss(*terms).item() == 31
     zero = torch.zeros(2, 1)
     assert losses.code_discriminator_loss(zero, zero).item() == pytest.approx(2 * LOG2)
     # own 2 log 2, and half of the joint head's 2 log 2
@@ -169,3 +169,39 @@ def test_location_loss_counts_small_damage_as_much_as_large():
     logits[1] = -30.0
     # Dice: 0 of the first; 1 - (0 + 1) / (4 + 1) = 0.8 of the second. Cross-entropy: 4 pixels of 512 cost 30 each.
     assert losses.location_loss(logits, mask).item() == pytest.approx(0.4 + 4 * 30 / 512, rel=1e-3)
+
+
+def test_projected_losses_count_places_by_the_holes_share():
+    mask = torch.zeros(1, 1, 4, 4)
+    mask[..., :2, :1] = 1  # half of the upper left one of four places, nothing of the others
+    real, fake = torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
+    real[..., 1, 1] = fake[..., 1, 1] = 50.0  # where there is no hole
+    assert losses.projected_discriminator_loss([real], [fake], mask).item() == pytest.approx(2 * LOG2, rel=1e-3)
+    assert losses.projected_adversarial_loss([fake], mask).item() == pytest.approx(LOG2, rel=1e-3)
+    fake[..., 0, 0] = 3.0
+    assert losses.projected_adversarial_loss([fake], mask).item() == pytest.approx(math.log1p(math.exp(-3)), rel=1e-3)
+    whole = torch.full((1, 1, 3, 3), 3.0)  # a second grid counts as much as the first
+    both = losses.projected_adversarial_loss([torch.zeros(1, 1, 2, 2), whole], torch.ones_like(mask)).item()
+    assert both == pytest.approx((LOG2 + math.log1p(math.exp(-3))) / 2, rel=1e-3)
+
+
+def test_perceptual_loss_is_the_distance_in_the_hole_and_pulls_the_fake_only():
+    mask = torch.zeros(2, 1, 4, 4)
+    mask[0, :, :2] = 1
+    mask[1] = 1
+    fake, real = torch.zeros(2, 5, 2, 2, requires_grad=True), torch.zeros(2, 5, 2, 2, requires_grad=True)
+    with torch.no_grad():
+        real[0, :, 0] = 2.0  # under the hole
+        real[0, :, 1] = 9.0  # beside it
+        real[1] = 4.0
+    loss = losses.perceptual_loss([fake], [real], mask)
+    assert loss.item() == pytest.approx(3.0, rel=1e-3)
+    loss.backward()
+    assert real.grad is None and (fake.grad[0, :, 0] < 0).all() and fake.grad[0, :, 1].abs().max() < 1e-4
+
+
+def test_an_empty_hole_weighs_all_places_alike():
+    logits = torch.tensor([0.0, 3.0]).view(1, 1, 1, 2)
+    expected = (LOG2 + math.log1p(math.exp(-3))) / 2
+    loss = losses.projected_adversarial_loss([logits], torch.zeros(1, 1, 4, 4))
+    assert loss.item() == pytest.approx(expected, rel=1e-4)

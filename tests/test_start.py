@@ -77,3 +77,22 @@ def test_a_run_on_larger_patches_starts_and_ends_with_grown_weights(tmp_path):
     assert all(torch.allclose(weight, expected[name]) for name, weight in kept.items())
     with pytest.raises(ValueError, match="init_from=.*must be a multiple of the model's own"):
         make_networks(dataclasses.replace(TINY, patch=1, init_from=str(tmp_path)))
+
+
+def test_heads_on_features_start_anew_where_a_model_has_none_and_are_left_where_none_are_wanted(tmp_path, caplog):
+    projected = dataclasses.replace(TINY, lambda_projected=0.5)
+    for name, config in (("without", TINY), ("with", projected)):
+        make_networks(config)[1].save_pretrained(tmp_path / name)
+    for name, config in (("without", projected), ("with", dataclasses.replace(TINY, seed=5))):
+        given = type(make_networks(TINY)[1]).from_pretrained(tmp_path / name).state_dict()
+        started = make_networks(dataclasses.replace(config, init_discriminators_from=str(tmp_path / name)))[
+            1
+        ].state_dict()
+        shared = given.keys() & started.keys()
+        assert shared == {key for key in started if ".heads." not in key} and shared != given.keys() | started.keys()
+        assert all(torch.equal(given[key], started[key]) for key in shared)
+    assert "these start anew" in caplog.text and "are left" in caplog.text
+    caplog.clear()
+    again = make_networks(dataclasses.replace(projected, seed=5, init_discriminators_from=str(tmp_path / "with")))[1]
+    given = type(again).from_pretrained(tmp_path / "with").state_dict()
+    assert all(torch.equal(given[key], value) for key, value in again.state_dict().items()) and not caplog.text

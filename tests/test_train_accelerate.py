@@ -18,6 +18,7 @@ from launching import ROOT, TINY, draw_faces, environment, train
 from PIL import Image
 from safetensors.torch import load_file
 
+import ngan.features
 import ngan.push
 import train_accelerate
 from ngan.model import NGAN, NGANDiscriminators
@@ -145,6 +146,25 @@ def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path, main):
     assert_same_state(tmp_path / "checkpoint-0000006", run / "run/checkpoint-0000006")
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 7))  # what the first launch logged after its checkpoint is not there twice
+
+
+def test_heads_on_features_survive_a_stop_and_are_exported_with_the_critics(run, tmp_path, main):
+    options = "--lambda_projected 0.5 --lambda_perceptual 1 --checkpoint_every 2 --max_train_steps 4".split()
+    options += ["--validation_split", ""]
+    assert main(run / "faces", tmp_path, *options).returncode == 0
+    os.rename(tmp_path / "checkpoint-0000004", tmp_path / "first")
+    assert main(run / "faces", tmp_path, *options, "--resume_from_checkpoint", "latest").returncode == 0
+    assert_same_state(tmp_path / "checkpoint-0000004", tmp_path / "first")
+    critics = NGANDiscriminators.from_pretrained(tmp_path / "model/discriminators").state_dict()
+    assert any(".heads." in name for name in critics)
+    trained = load_file(tmp_path / "first/discriminators.safetensors")
+    assert all(torch.equal(critics[name], weight) for name, weight in trained.items())
+
+
+def test_features_that_are_not_installed_are_refused_in_one_line(run, tmp_path, main, monkeypatch):
+    monkeypatch.setattr(ngan.features, "PACKAGE", "no_such_package==1")
+    done = main(run / "faces", tmp_path / "run", "--lambda_perceptual", "1")
+    assert_one_line(done, "pip install no_such_package==1")
 
 
 def test_time_that_is_up_saves_evaluates_exports_and_ends_well(run, tmp_path, main):

@@ -9,6 +9,7 @@ import torch
 from conftest import TINY as CONFIG
 
 from ngan.config import RECIPES
+from ngan.features import ImageFeatures
 from ngan.losses import adversarial_loss, discriminator_loss
 from ngan.masks import composite
 from ngan.start import blend_with_start, make_networks
@@ -264,3 +265,55 @@ def test_export_goes_back_towards_the_start_by_the_share_asked_for(tmp_path, sha
     for name, tensor in trained.state_dict().items():
         back = share if name.startswith("image_generator") else 0.0
         assert torch.allclose(tensor, (1 - back) * before[name] + back * start.state_dict()[name], atol=1e-6)
+
+
+PROJECTED = dataclasses.replace(CONFIG, lambda_projected=0.5, lambda_perceptual=1.0)
+
+
+@pytest.fixture
+def seeing() -> Networks:
+    torch.manual_seed(0)
+    return Networks(*make_networks(PROJECTED), ImageFeatures())
+
+
+def test_heads_and_perceptual_loss_join_the_five_losses(seeing, whole_batch):
+    before = weights(seeing.generators), weights(seeing.discriminators), weights(seeing.features)
+    losses = train_step(seeing, make_optimizers(seeing, PROJECTED), whole_batch, PROJECTED, 1, backward)
+    assert {name for name in losses if "/" not in name} == set(LOSSES)
+    terms = ("reconstruction", "adversarial", "feature_matching", "projected", "perceptual")
+    assert losses["image_g"] == pytest.approx(sum(losses[f"image_g/{term}"] for term in terms).item(), rel=1e-5)
+    assert all(losses[f"{name}_d"] > losses[f"{name}_d/projected"] > 0 for name in ("global", "local"))
+    assert changed(before[0], seeing.generators) == set(before[0])
+    assert changed(before[1], seeing.discriminators) == set(before[1])
+    assert not changed(before[2], seeing.features)
+
+
+def test_the_generators_learn_from_the_heads_and_from_the_features(seeing, whole_batch):
+    """All other weights of theirs at 0, one term at a time: what the networks learn then comes from it."""
+    nothing = {f"lambda_{name}": 0.0 for name in ("coding", "reconstruction", "location", "feature_matching")}
+    nothing |= {f"lambda_{name}_adversarial": 0.0 for name in ("code", "image")}
+    for name in ("lambda_projected", "lambda_perceptual"):
+        config = dataclasses.replace(PROJECTED, **nothing, **{"lambda_projected": 0.0, "lambda_perceptual": 0.0})
+        config = dataclasses.replace(config, **{name: 1.0})
+        networks = Networks(*make_networks(config), seeing.features)
+        before = weights(networks.generators)
+        train_step(networks, make_optimizers(networks, config), whole_batch, config, 1, backward)
+        assert "image_generator.head.weight" in changed(before, networks.generators)
+
+
+def test_twenty_updates_of_the_critics_alone_teach_the_heads(seeing, whole_batch):
+    config = dataclasses.replace(PROJECTED, discriminator_only_steps=100, discriminator_learning_rate=3e-3)
+    optimizers = make_optimizers(seeing, config)
+    values = [train_step(seeing, optimizers, whole_batch, config, step, backward) for step in range(20)]
+    for name in ("global_d/projected", "local_d/projected"):
+        assert values[-1][name] < 0.9 * values[0][name]
+
+
+def test_the_features_are_looked_at_once_of_each_picture(seeing, whole_batch, monkeypatch):
+    sides = []
+    forward = seeing.features.forward
+    monkeypatch.setattr(seeing.features, "forward", lambda x: sides.append(tuple(x.shape[-2:])) or forward(x))
+    optimizers = make_optimizers(seeing, PROJECTED)
+    for step in range(1, 4):
+        train_step(seeing, optimizers, whole_batch, PROJECTED, step, backward)
+    assert sides == [(side, side) for side in (160, 192, 128) for _ in range(4)]  # truth and fake, whole and window
