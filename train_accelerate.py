@@ -33,13 +33,12 @@ from ngan.differences import FEWEST, measure_differences
 from ngan.disk import remove_partial, write_whole
 from ngan.evaluation import evaluate, example_grid, format_table
 from ngan.export import export_run
-from ngan.features import load_features
 from ngan.masks import make_masks
 from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
 from ngan.samples import sample_grid
 from ngan.sources import split_names
-from ngan.start import blend_with_start, make_networks
+from ngan.start import blend_with_start, make_features, make_networks
 from ngan.stopping import Stop
 from ngan.training import (
     EMA,
@@ -83,7 +82,7 @@ class Run:
         self.generators.to(self.accelerator.device)
         self.discriminators.to(self.accelerator.device)
         self.average = EMA(self.generators, 1000 * config.ema_half_life)
-        features = load_features().to(self.accelerator.device) if config.uses_features else None
+        features = make_features(config, self.accelerator.device)
         bare = Networks(self.generators, self.discriminators, features)
         optimizers = make_optimizers(bare, config)
         prepared = self.accelerator.prepare(

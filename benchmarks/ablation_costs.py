@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.ablation_variants import VARIANTS
 from benchmarks.single_stage import count
 from ngan.config import TrainConfig, parse_config
+from ngan.start import make_features
 from ngan.training import Networks, make_batch, make_optimizers, train_step
 
 
@@ -84,7 +85,9 @@ def update_seconds(name: str, arguments: list[str], updates: int = 5) -> dict[st
     variant = VARIANTS[name]
     config = _config(arguments, name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    networks = Networks(*(network.to(device).train() for network in variant.networks(config)))
+    networks = Networks(
+        *(network.to(device).train() for network in variant.networks(config)), make_features(config, device)
+    )
     optimizers = make_optimizers(networks, config)
     generator = torch.Generator().manual_seed(config.seed)
     side = (config.batch_size, 3, config.image_size, config.image_size)

@@ -52,6 +52,9 @@ VARIANTS: dict[str, Variant] = {
     "no_code_critic": Variant("no code critic", _NO_CODE, networks_without_code_critic),
     "glcic": Variant("GLCIC", _GLCIC, glcic_networks),
     "adam": Variant("Adam instead of Muon", {"optimizer": "adam"}),
+    "projected": Variant(
+        "heads on ImageNet features, perceptual loss", {"lambda_projected": 0.5, "lambda_perceptual": 1.0}
+    ),
     "zoom": Variant("the local critic's window enlarged around small holes", {"local_zoom": 3.0}),
     "aligned": Variant("aligned faces only", {"framing_jitter": 0.0}),
     "no_feature_matching": Variant("no feature matching", {"lambda_feature_matching": 0.0}),
@@ -62,6 +65,9 @@ VARIANTS: dict[str, Variant] = {
     "reconstruction": Variant(
         "no adversary at all",
         {**_NO_CODE, "lambda_image_adversarial": 0.0, "lambda_feature_matching": 0.0},
+    ),
+    "muon_critics": Variant(
+        "Muon for the critics", {"discriminator_optimizer": "muon", "discriminator_learning_rate": _RATE}
     ),
     "equal_rates": Variant("critics learn as fast as generators", {"discriminator_learning_rate": _RATE}),
     "slow_critics": Variant("critics learn ten times slower", {"discriminator_learning_rate": _RATE / 10}),

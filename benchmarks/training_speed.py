@@ -32,7 +32,7 @@ from ngan.batches import TrainingBatches, make_loader  # noqa: E402
 from ngan.config import TrainConfig  # noqa: E402
 from ngan.meter import Meter  # noqa: E402
 from ngan.reframing import source_size  # noqa: E402
-from ngan.start import make_networks  # noqa: E402
+from ngan.start import make_features, make_networks  # noqa: E402
 from ngan.training import EMA, Batch, Networks, compile_networks, make_optimizers, train_step  # noqa: E402
 
 PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product tells the device's rate
@@ -60,7 +60,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, device: torch.device, batches: list[Batch]) -> None:
         self.config, self.device, self.batches = config, device, batches
-        self.bare = Networks(*(module.to(device) for module in make_networks(config)))
+        self.bare = Networks(*(module.to(device) for module in make_networks(config)), make_features(config, device))
         self.networks = compile_networks(self.bare) if config.compile else self.bare
         self.optimizers = make_optimizers(self.bare, config)
         self.average = EMA(self.bare.generators, 1000 * config.ema_half_life)

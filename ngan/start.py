@@ -11,6 +11,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from ngan.config import TrainConfig
 from ngan.discriminators import HEADS
+from ngan.features import ImageFeatures, load_features
 from ngan.model import NGAN, NGANDiscriminators
 
 CRITICS = "discriminators"  # folder of the critics within that of a model
@@ -51,6 +52,15 @@ def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
         except FileNotFoundError:
             _logger.warning("init_from=%r holds no critics: these start anew", config.init_from)
     return generators.to(memory_format=torch.channels_last), discriminators.to(memory_format=torch.channels_last)
+
+
+def make_features(config: TrainConfig, device: torch.device) -> ImageFeatures | None:
+    """Build the frozen network that a configuration's losses read, on a device; None if none does.
+
+    Raises:
+        ValueError: its weights are not installed.
+    """
+    return load_features().to(device) if config.uses_features else None
 
 
 def _start_from(module: NGAN | NGANDiscriminators, source: str, field: str, subfolder: str = "") -> None:

@@ -197,7 +197,12 @@ def train_step(
 
     Returns:
         Detached scalars: the losses of the networks that took part under their five names, terms as `<loss>/<term>`.
+
+    Raises:
+        ValueError: a loss is to read frozen features, and `networks` has none.
     """
+    if config.uses_features and networks.features is None:
+        raise ValueError("networks.features is None: lambda_projected and lambda_perceptual above 0 need it")
     train_generators, use_critics = phase(step, config)
     autocast = torch.autocast(batch.image.device.type, torch.bfloat16, enabled=config.mixed_precision == "bf16")
     with autocast, contextlib.nullcontext() if train_generators else torch.no_grad():
@@ -210,7 +215,7 @@ def train_step(
     fake = View((code, output.composite, crop(output.composite, box, config.window)))
     real = View((batch.image, batch.image, crop(batch.image, box, config.window)))
     holes = batch.mask, crop(batch.mask, box, config.window)
-    if use_critics and networks.features is not None:
+    if use_critics and config.uses_features:
         with autocast:
             with torch.no_grad():
                 real.seen = _look(networks.features, real, step)

@@ -1,6 +1,7 @@
 """The update never waits for the device: no value is read from it and nothing is copied to or from it."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,10 +12,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ngan.features import ImageFeatures
 from ngan.meter import Meter
 from ngan.start import make_networks
 from ngan.training import EMA, Batch, Networks, Optimizers, make_batch, make_optimizers, train_step
 
+PROJECTED = dataclasses.replace(TINY, lambda_projected=0.5, lambda_perceptual=1.0)  # all losses that there are
 # Operations that must know values before they can go on.
 READS = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2")
 # Calls that a mode below Python does not see: the first ones copy from a device, the last ones to it.
@@ -68,7 +71,7 @@ def updates(networks: Networks, optimizers: Optimizers, batch: Batch, count: int
     """Make updates as the training script does between two logs: with the penalty at the first, average and meter."""
     average, meter = EMA(networks.generators, 10), Meter(keep)
     for step in range(count):
-        meter.add(train_step(networks, optimizers, batch, TINY, step, torch.Tensor.backward), step)
+        meter.add(train_step(networks, optimizers, batch, PROJECTED, step, torch.Tensor.backward), step)
         average.update(networks.generators, TINY.batch_size, 100)
     return meter
 
@@ -96,11 +99,11 @@ def test_what_makes_the_host_wait_is_seen(wait):
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_no_update_reads_a_value_but_a_log_does(hidden):
-    networks = Networks(*make_networks(TINY))
+    networks = Networks(*make_networks(PROJECTED), ImageFeatures())
     generator = torch.Generator().manual_seed(0)
     batch = make_batch(2 * torch.rand(2, 3, 32, 32, generator=generator) - 1, TINY, generator)
     batch.hidden = hidden
-    optimizers = make_optimizers(networks, TINY)
+    optimizers = make_optimizers(networks, PROJECTED)
     with host_traffic() as found:
         meter = updates(networks, optimizers, batch, 3)
     assert found == []
@@ -113,8 +116,9 @@ def test_no_update_reads_a_value_but_a_log_does(hidden):
 def test_no_update_copies_between_devices(hidden, monkeypatch):
     """On the device without memory: it has no values to read, and what comes from the host is of another device."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # does not know that device
-    networks = Networks(*(module.to("meta") for module in make_networks(TINY)))
-    optimizers = Optimizers(*(torch.optim.SGD(m.parameters(), 0.1) for m in vars(networks).values()))  # nor fused Adam
+    networks = Networks(*(module.to("meta") for module in make_networks(PROJECTED)), ImageFeatures().to("meta"))
+    both = networks.generators, networks.discriminators
+    optimizers = Optimizers(*(torch.optim.SGD(m.parameters(), 0.1) for m in both))  # nor fused Adam
     image, mask = torch.empty(2, 3, 32, 32, device="meta"), torch.empty(2, 1, 32, 32, device="meta")
     with host_traffic() as found:
         updates(networks, optimizers, Batch(image, image, mask, hidden), 3)

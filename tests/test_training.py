@@ -317,3 +317,10 @@ def test_the_features_are_looked_at_once_of_each_picture(seeing, whole_batch, mo
     for step in range(1, 4):
         train_step(seeing, optimizers, whole_batch, PROJECTED, step, backward)
     assert sides == [(side, side) for side in (160, 192, 128) for _ in range(4)]  # truth and fake, whole and window
+
+
+def test_losses_on_features_refuse_networks_without_them(networks, whole_batch):
+    optimizers = make_optimizers(networks, CONFIG)
+    for config in (PROJECTED, dataclasses.replace(CONFIG, lambda_perceptual=1.0)):
+        with pytest.raises(ValueError, match="networks.features is None"):
+            train_step(networks, optimizers, whole_batch, config, 1, backward)
