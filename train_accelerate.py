@@ -24,6 +24,7 @@ from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
 
+from ngan.average import EMA
 from ngan.batches import make_batches
 from ngan.card import public
 from ngan.checkpoint import Counters, check_finite, resume, save_checkpoint
@@ -41,7 +42,6 @@ from ngan.sources import split_names
 from ngan.start import blend_with_start, make_features, make_networks
 from ngan.stopping import Stop
 from ngan.training import (
-    EMA,
     Batch,
     Networks,
     Optimizers,

@@ -30,11 +30,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import train_accelerate  # noqa: E402
+from ngan.average import EMA  # noqa: E402
 from ngan.checkpoint import list_checkpoints, load_checkpoint  # noqa: E402
 from ngan.config import parse_config  # noqa: E402
 from ngan.model import NGAN, NGANDiscriminators  # noqa: E402
 from ngan.start import make_networks  # noqa: E402
-from ngan.training import EMA, Networks, make_optimizers  # noqa: E402
+from ngan.training import Networks, make_optimizers  # noqa: E402
 
 PHASES = ("update", "checkpoint", "evaluation", "export")
 EVERY = 3  # updates between checkpoints

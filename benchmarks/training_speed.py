@@ -28,12 +28,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from plain_trainer import PlainTrainer  # noqa: E402
 
+from ngan.average import EMA  # noqa: E402
 from ngan.batches import TrainingBatches, make_loader  # noqa: E402
 from ngan.config import TrainConfig  # noqa: E402
 from ngan.meter import Meter  # noqa: E402
 from ngan.reframing import source_size  # noqa: E402
 from ngan.start import make_features, make_networks  # noqa: E402
-from ngan.training import EMA, Batch, Networks, compile_networks, make_optimizers, train_step  # noqa: E402
+from ngan.training import Batch, Networks, compile_networks, make_optimizers, train_step  # noqa: E402
 
 PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product tells the device's rate
 LEARNING_RATE = 1e-5  # of all: random pictures teach nothing, and weights that explode may change the time

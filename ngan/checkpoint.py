@@ -23,9 +23,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ngan.average import EMA
 from ngan.disk import plain_os_errors, remove_whole, whole_folder
 from ngan.model import check_weights
-from ngan.training import EMA, Networks, Optimizers
+from ngan.training import Networks, Optimizers
 
 _NAME = re.compile(r"checkpoint-(\d{7})")
 _DAMAGE = (OSError, SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError)

@@ -9,9 +9,10 @@ import torch
 from conftest import TINY
 
 import ngan.disk
+from ngan.average import EMA
 from ngan.checkpoint import Counters, check_finite, list_checkpoints, resume, save_checkpoint
 from ngan.start import make_networks
-from ngan.training import EMA, Batch, Networks, make_optimizers, train_step
+from ngan.training import Batch, Networks, make_optimizers, train_step
 
 
 class State:

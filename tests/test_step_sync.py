@@ -12,10 +12,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ngan.average import EMA
 from ngan.features import ImageFeatures
 from ngan.meter import Meter
 from ngan.start import make_networks
-from ngan.training import EMA, Batch, Networks, Optimizers, make_batch, make_optimizers, train_step
+from ngan.training import Batch, Networks, Optimizers, make_batch, make_optimizers, train_step
 
 PROJECTED = dataclasses.replace(TINY, lambda_projected=0.5, lambda_perceptual=1.0)  # all losses that there are
 # Operations that must know values before they can go on.

@@ -8,13 +8,13 @@ import pytest
 import torch
 from conftest import TINY as CONFIG
 
+from ngan.average import EMA
 from ngan.config import RECIPES
 from ngan.features import ImageFeatures
 from ngan.losses import adversarial_loss, discriminator_loss
 from ngan.masks import composite
 from ngan.start import blend_with_start, make_networks
 from ngan.training import (
-    EMA,
     LOSSES,
     Batch,
     Networks,
