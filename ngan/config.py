@@ -93,7 +93,7 @@ class TrainConfig:
     lambda_feature_matching: float = 1.5  # features of the three critics
     # fooling the heads of two critics on ImageNet features, for which ngan.features names a package; 0 = no heads
     lambda_projected: float = 0.0
-    lambda_perceptual: float = 0.0  # distance of those features to the truth's
+    lambda_perceptual: float = 0.0  # distance of those features to the truth's, while the critics take part
     r1_gamma: float = 0.1  # gradient penalty on real images; 0 = none
     r1_every: int = 16  # steps between penalties, each weighted by this number
     # schedule
