@@ -31,8 +31,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 
-_AT_LEAST_1 = """code_width image_width patch discriminator_width embedding batch_size gradient_accumulation_steps
-    max_train_steps r1_every checkpoint_every checkpoints_keep log_every sample_faces"""
+_AT_LEAST_1 = """code_width image_width patch discriminator_width discriminator_patch embedding batch_size
+    gradient_accumulation_steps max_train_steps r1_every checkpoint_every checkpoints_keep log_every sample_faces"""
 _AT_LEAST_0 = """num_workers blocks attention_every local_size hole_weight lambda_coding lambda_reconstruction
     lambda_location lambda_code_adversarial lambda_image_adversarial lambda_feature_matching lambda_projected
     lambda_perceptual r1_gamma max_train_minutes
@@ -66,13 +66,15 @@ class TrainConfig:
     blocks: int = 8  # residual blocks of the image generator
     attention_every: int = 4  # blocks between self-attentions; 0 = none
     discriminator_width: int = 32  # channels of each critic's first convolution
+    discriminator_patch: int = 1  # side of a patch that each critic reads as one place, in pixels
     embedding: int = 256  # values that each branch hands to the joint head
     local_size: int = 0  # side of the local discriminator's window, in pixels; 0 = half the image
     # how many times the window of small damage, 1.5 times as wide as that, may be enlarged to this side; 1 = not
     local_zoom: float = 3.0
     # NGAN folder or Hub id to start from: networks as above, or on smaller patches, of which `patch` is a multiple
     init_from: str = ""
-    init_discriminators_from: str = ""  # the same for the critics; "" = those in init_from, "none" = new ones
+    # the same for the critics and `discriminator_patch`; "" = those in init_from, "none" = new ones
+    init_discriminators_from: str = ""
     # share of init_from's image generator in the exported one, the rest from the run's average (WiSE-FT), in [0, 1]
     init_share: float = 0.0
     # damage

@@ -3,7 +3,8 @@
 Known of the paper: the code discriminator has 3 convolutional layers and 1 fully connected; the global one sees the
 whole image, the local one only the reconstructed area, and a fully connected layer joins them. Kernel sizes follow
 GLCIC (Iizuka et al. 2017): 5x5, stride 2. Each ends in average pooling to a fixed grid before its fully connected
-layer, so that a critic trained at one image size can be trained on at another.
+layer, so that a critic trained at one image size can be trained on at another. Like the generators, all three can read
+patches of pixels, so that a face twice as large costs nearly the same arithmetic: this project's addition.
 
 Every discriminator returns logits, and the features of its convolutions for feature matching. The global and the
 local one may have heads beside their convolutions, small critics of what a frozen network sees in the same picture
@@ -17,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ngan.layers import activate, initialise
+from ngan.layers import activate, initialise, pad_to_multiple
 
 POOLED = 4  # cells a side that reach a fully connected layer
 HEADS = ".heads."  # in the names of all weights of the heads on frozen features
@@ -45,12 +46,14 @@ class _Discriminator(nn.Module):
     from it.
 
     With `embedding` 0 the pooled features themselves are the embedding and the fully connected layer ends in the
-    logit. With `seen`, the channels of frozen features, it has a head for each of them.
+    logit. The first convolution reads patches of `patch` x `patch` pixels, each as one place. With `seen`, the
+    channels of frozen features, it has a head for each of them.
     """
 
-    def __init__(self, channels: list[int], embedding: int, seen: Sequence[int] = ()) -> None:
+    def __init__(self, channels: list[int], embedding: int, patch: int = 1, seen: Sequence[int] = ()) -> None:
         super().__init__()
-        sizes = zip([3, *channels[:-1]], channels, strict=True)
+        self.patch = patch
+        sizes = zip([3 * patch**2, *channels[:-1]], channels, strict=True)
         self.convs = nn.ModuleList(nn.Conv2d(c_in, c_out, 5, stride=2, padding=2) for c_in, c_out in sizes)
         flat = channels[-1] * POOLED**2
         self.embed = nn.Linear(flat, embedding) if embedding else None
@@ -64,7 +67,7 @@ class _Discriminator(nn.Module):
         Without `seen` the heads say nothing.
         """
         features = []
-        x = image
+        x = F.pixel_unshuffle(pad_to_multiple(image, self.patch), self.patch)  # (N, 3pp, H/p, W/p)
         for conv in self.convs:
             x = activate(conv(x))
             features.append(x)
@@ -91,22 +94,22 @@ class FeatureHead(nn.Module):
 class CodeDiscriminator(_Discriminator):
     """Discriminator of the sub-confrontation GAN, 3 convolutions + 1 fully connected layer: code image or truth?"""
 
-    def __init__(self, width: int = 32) -> None:
-        super().__init__([width, 2 * width, 4 * width], embedding=0)
+    def __init__(self, width: int = 32, patch: int = 1) -> None:
+        super().__init__([width, 2 * width, 4 * width], 0, patch)
 
 
 class GlobalDiscriminator(_Discriminator):
     """Parent-confrontation discriminator of the whole image, 5 convolutions + fully connected: composite or truth?"""
 
-    def __init__(self, width: int = 32, embedding: int = 256, seen: Sequence[int] = ()) -> None:
-        super().__init__([width, 2 * width, 4 * width, 8 * width, 8 * width], embedding, seen)
+    def __init__(self, width: int = 32, embedding: int = 256, patch: int = 1, seen: Sequence[int] = ()) -> None:
+        super().__init__([width, 2 * width, 4 * width, 8 * width, 8 * width], embedding, patch, seen)
 
 
 class LocalDiscriminator(_Discriminator):
     """Parent-confrontation discriminator of a fixed window around the damage, 4 convolutions + fully connected."""
 
-    def __init__(self, width: int = 32, embedding: int = 256, seen: Sequence[int] = ()) -> None:
-        super().__init__([width, 2 * width, 4 * width, 8 * width], embedding, seen)
+    def __init__(self, width: int = 32, embedding: int = 256, patch: int = 1, seen: Sequence[int] = ()) -> None:
+        super().__init__([width, 2 * width, 4 * width, 8 * width], embedding, patch, seen)
 
 
 class JointHead(nn.Module):

@@ -93,6 +93,10 @@ class _StrictHubMixin(PyTorchModelHubMixin):
             if kwargs.setdefault("revision", revision) != revision:
                 raise ValueError(f"{source}@{revision}: revision={kwargs['revision']!r} says otherwise; give one")
         try:
+            if kwargs.get("subfolder"):  # the mixin would take arguments from another class's config.json, one up
+                defaults = dict.fromkeys(("revision", "cache_dir", "token"))
+                defaults |= dict.fromkeys(("force_download", "local_files_only"), False)
+                return cls._from_pretrained(model_id=source, **(defaults | kwargs))
             return super().from_pretrained(source, **kwargs)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{source}/{constants.CONFIG_NAME} is not JSON: {error}") from error
@@ -263,21 +267,23 @@ class NGANDiscriminators(
         width: channels of each critic's first convolution.
         embedding: values of the global and local embeddings that the joint head reads.
         projected: the global and the local critic have heads on the features of `ngan.features.ImageFeatures`.
+        patch: side of a patch in pixels, which each critic's first convolution reads as one place; 1 works on pixels.
 
     Raises:
         ValueError: an argument out of its range.
     """
 
-    def __init__(self, width: int = 32, embedding: int = 256, projected: bool = False) -> None:
+    def __init__(self, width: int = 32, embedding: int = 256, projected: bool = False, patch: int = 1) -> None:
         super().__init__()
         if not isinstance(projected, bool):
             raise ValueError(f"projected={projected!r}: must be true or false")
         _require("width", width, 1)
         _require("embedding", embedding, 1)
+        _require("patch", patch, 1)
         seen = CHANNELS if projected else ()
-        self.code = CodeDiscriminator(width)
-        self.global_ = GlobalDiscriminator(width, embedding, seen)
-        self.local = LocalDiscriminator(width, embedding, seen)
+        self.code = CodeDiscriminator(width, patch)
+        self.global_ = GlobalDiscriminator(width, embedding, patch, seen)
+        self.local = LocalDiscriminator(width, embedding, patch, seen)
         self.joint = JointHead(embedding)
 
     def forward(

@@ -16,8 +16,9 @@ from ngan.model import NGAN, NGANDiscriminators
 
 CRITICS = "discriminators"  # folder of the critics within that of a model
 _POSITION_CHANNELS = 2  # that `ngan.layers.coordinates` adds to what a network reads
-_CODE_READS = 3 + 1 + _POSITION_CHANNELS  # image, mask
-_IMAGE_READS = 3 + 3 + 1 + _POSITION_CHANNELS  # image, code, mask
+_IMAGE_CHANNELS = 3
+_CODE_READS = _IMAGE_CHANNELS + 1 + _POSITION_CHANNELS  # image, mask
+_IMAGE_READS = 2 * _IMAGE_CHANNELS + 1 + _POSITION_CHANNELS  # image, code, mask
 _logger = logging.getLogger(__name__)
 
 
@@ -37,7 +38,10 @@ def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
         image_size=config.image_size,
     )
     discriminators = NGANDiscriminators(
-        width=config.discriminator_width, embedding=config.embedding, projected=config.lambda_projected > 0
+        width=config.discriminator_width,
+        embedding=config.embedding,
+        projected=config.lambda_projected > 0,
+        patch=config.discriminator_patch,
     )
     if config.init_from:
         _start_from(generators, config.init_from, "init_from")
@@ -76,21 +80,20 @@ def _weights_for(
 ) -> dict[str, torch.Tensor]:
     """Return the weights of a folder or Hub id, on the patches of `module`."""
     given = type(module).from_pretrained(source, subfolder=subfolder)
-    if isinstance(module, NGANDiscriminators):
-        return _with_own_heads(module, given, field, source)
-    if module.code_generator.patch == given.code_generator.patch:
-        return given.state_dict()
     try:
+        if isinstance(module, NGANDiscriminators):
+            weights = grow_critics_patch(given, module.code.patch)
+            return _with_own_heads(module, weights, field, source)
         return grow_patch(given, module.code_generator.patch)
     except ValueError as error:
         raise ValueError(f"{field}={source!r}: {error}") from error
 
 
 def _with_own_heads(
-    module: NGANDiscriminators, given: NGANDiscriminators, field: str, source: str
+    module: NGANDiscriminators, weights: dict[str, torch.Tensor], field: str, source: str
 ) -> dict[str, torch.Tensor]:
     """Return given weights; heads on frozen features that only one of both has are new, or are left."""
-    weights, own = given.state_dict(), module.state_dict()
+    own = module.state_dict()
     missing, more = (
         {name for name in a if HEADS in name and name not in b} for a, b in ((own, weights), (weights, own))
     )
@@ -132,9 +135,7 @@ def grow_patch(model: NGAN, patch: int) -> dict[str, torch.Tensor]:
         ValueError: a patch that is no multiple.
     """
     own = model.code_generator.patch
-    if patch % own:
-        raise ValueError(f"patch={patch}: must be a multiple of the model's own, {own}")
-    factor, weights = patch // own, model.state_dict()
+    factor, weights = _growth(patch, own), model.state_dict()
     code, image = "code_generator", "image_generator"
     for name, channels in (
         (f"{code}.stem", _CODE_READS),
@@ -143,13 +144,46 @@ def grow_patch(model: NGAN, patch: int) -> dict[str, torch.Tensor]:
     ):
         weight = weights[f"{name}.weight"]
         features = weight.shape[1] - channels * own**2  # come first, are not of pixels
-        read = _enlarge(weight[:, features:].unflatten(1, (channels, own, own)), 2, factor) / factor**2
-        weights[f"{name}.weight"] = torch.cat([weight[:, :features], read.flatten(1, 3)], dim=1)
+        read = _read_means(weight[:, features:], channels, own, factor)
+        weights[f"{name}.weight"] = torch.cat([weight[:, :features], read], dim=1)
     for name in (f"{code}.up2", f"{code}.location.read", f"{image}.head"):
         for part in ("weight", "bias"):
             pixels = weights[f"{name}.{part}"].unflatten(0, (-1, own, own))
             weights[f"{name}.{part}"] = _enlarge(pixels, 1, factor).flatten(0, 2)
     return weights
+
+
+def grow_critics_patch(critics: NGANDiscriminators, patch: int) -> dict[str, torch.Tensor]:
+    """Return critics' weights for patches of another size: of a picture enlarged by nearest neighbour they think what
+    they thought of the small one.
+
+    Args:
+        critics: whose weights to take.
+        patch: side of the new patches, in pixels; a multiple of their own.
+
+    Returns:
+        A state dict for `NGANDiscriminators` of this `patch` and otherwise the same arguments.
+
+    Raises:
+        ValueError: a patch that is no multiple.
+    """
+    own = critics.code.patch
+    factor, weights = _growth(patch, own, "discriminator_patch"), critics.state_dict()
+    for critic in ("code", "global_", "local"):
+        name = f"{critic}.convs.0.weight"
+        weights[name] = _read_means(weights[name], _IMAGE_CHANNELS, own, factor)
+    return weights
+
+
+def _growth(patch: int, own: int, name: str = "patch") -> int:
+    if patch % own:
+        raise ValueError(f"{name}={patch}: must be a multiple of the model's own, {own}")
+    return patch // own
+
+
+def _read_means(weight: torch.Tensor, channels: int, own: int, factor: int) -> torch.Tensor:
+    """Spread (C_out, channels x own x own, k, k) over patches `factor` times as wide; it sees their blocks' means."""
+    return (_enlarge(weight.unflatten(1, (channels, own, own)), 2, factor) / factor**2).flatten(1, 3)
 
 
 def _enlarge(tensor: torch.Tensor, dim: int, factor: int) -> torch.Tensor:

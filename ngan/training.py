@@ -236,10 +236,16 @@ def train_step(
 
 
 def _look(features: ImageFeatures, view: View, step: int) -> Seen:
-    """Return what the frozen network sees in the whole image and in the window, both enlarged to one side."""
+    """Return what the frozen network sees in the whole image and in the window, both brought to one side.
+
+    Of a large image only the window is seen in all its detail: the whole one, at four times the cost, has little more
+    to tell than where its parts are.
+    """
     _, image, window = view.images
-    side = STRIDE * round(max(_LEAST_SIDE, image.shape[-1]) * _ZOOMS[step % len(_ZOOMS)] / STRIDE)
-    whole, part = (F.interpolate(x, size=(side, side), mode="bilinear") for x in (image, window))
+    side = STRIDE * round(max(_LEAST_SIDE, window.shape[-1]) * _ZOOMS[step % len(_ZOOMS)] / STRIDE)
+    whole, part = (
+        F.interpolate(x, size=(side, side), mode="bilinear", antialias=side < x.shape[-1]) for x in (image, window)
+    )
     return features(whole), features(part)
 
 

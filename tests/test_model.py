@@ -120,7 +120,7 @@ def test_impossible_arguments_are_named(arguments, message):
         NGAN(**arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"width": 0}, {"embedding": 0}])
+@pytest.mark.parametrize("arguments", [{"width": 0}, {"embedding": 0}, {"patch": 0}])
 def test_impossible_arguments_of_the_critics_are_named(arguments):
     with pytest.raises(ValueError, match=f"{next(iter(arguments))}=0"):
         NGANDiscriminators(**arguments)

@@ -7,8 +7,8 @@ import torch
 from conftest import TINY
 from torch.nn import functional as F
 
-from ngan.model import NGAN
-from ngan.start import blend_with_start, grow_patch, make_networks
+from ngan.model import NGAN, NGANDiscriminators
+from ngan.start import blend_with_start, grow_critics_patch, grow_patch, make_networks
 
 SIZES = {"code_width": 4, "image_width": 4, "blocks": 2, "attention_every": 2}
 
@@ -41,9 +41,26 @@ def test_an_enlarged_picture_is_filled_as_the_small_one(before: int, after: int)
                 assert torch.allclose(getattr(got, name), enlarge(getattr(expected, name)), atol=1e-4), name
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 4), (1, 3)])
+def test_critics_think_of_an_enlarged_picture_what_they_thought_of_the_small_one(before: int, after: int):
+    torch.manual_seed(0)
+    small = NGANDiscriminators(width=4, embedding=8, patch=before)
+    large = NGANDiscriminators(width=4, embedding=8, patch=after)
+    large.load_state_dict(grow_critics_patch(small, after))
+    pictures = torch.rand(3, 2, 3, 24, 24) * 2 - 1
+    enlarged = [F.interpolate(x, scale_factor=after / before, mode="nearest") for x in pictures]
+    with torch.no_grad():
+        expected, got = small(*pictures), large(*enlarged)
+    for name, judgement in expected.items():
+        assert torch.allclose(judgement.embedding, got[name].embedding, atol=1e-4), name
+        assert torch.allclose(judgement.logits, got[name].logits, atol=1e-4), name
+
+
 def test_other_sizes_are_refused():
     with pytest.raises(ValueError, match="patch=3: must be a multiple of the model's own, 2"):
         grow_patch(NGAN(patch=2, image_size=16, **SIZES), 3)
+    with pytest.raises(ValueError, match="discriminator_patch=3: must be a multiple of the model's own, 2"):
+        grow_critics_patch(NGANDiscriminators(width=4, embedding=8, patch=2), 3)
 
 
 def test_a_run_starts_from_weights_that_fit_and_refuses_others(tmp_path):
@@ -60,15 +77,18 @@ def test_a_run_starts_from_weights_that_fit_and_refuses_others(tmp_path):
 
 
 def test_a_run_on_larger_patches_starts_and_ends_with_grown_weights(tmp_path):
-    before = make_networks(TINY)[0]
+    before, critics = make_networks(TINY)
     before.save_pretrained(tmp_path)
+    critics.save_pretrained(tmp_path / "discriminators")
     config = dataclasses.replace(
         TINY, patch=2 * TINY.patch, image_size=2 * TINY.image_size, init_from=str(tmp_path), init_share=1.0
     )
-    config = dataclasses.replace(config, init_discriminators_from="none")
-    started, _ = make_networks(config)
+    config = dataclasses.replace(config, discriminator_patch=2)
+    started, started_critics = make_networks(config)
     expected = grow_patch(before, config.patch)
     assert all(torch.equal(weight, expected[name]) for name, weight in started.state_dict().items())
+    of_critics = grow_critics_patch(critics, 2)
+    assert all(torch.equal(weight, of_critics[name]) for name, weight in started_critics.state_dict().items())
     with torch.no_grad():
         for weight in started.parameters():
             weight.add_(1)
