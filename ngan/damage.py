@@ -26,7 +26,7 @@ def noise_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch
     """Put noise, uniform or coarse, coloured or grey, over a hole of any kind; as `damage`."""
     n, height, width = _nhw(image)
     mask = mixed_masks(n, height, width, generator)
-    cell = 1 + int(uniform(1, generator) < 0.3)
+    cell = (1 + int(uniform(1, generator) < 0.3)) * _fineness(image)
     noise = 2 * torch.rand(n, 3, -(-height // cell), -(-width // cell), generator=generator) - 1
     noise = F.interpolate(noise, scale_factor=float(cell), mode="nearest")[..., :height, :width]
     grey = uniform(n, generator).view(n, 1, 1, 1) < 0.3
@@ -66,7 +66,7 @@ def blur_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.
     """Blur a hole of any kind until its detail is gone, or lay coarse blocks over it; as `damage`."""
     mask = mixed_masks(*_nhw(image), generator)
     size = image.shape[-2:]
-    coarse = F.interpolate(image, size=[max(2, side // 12) for side in size], mode="area")
+    coarse = F.interpolate(image, size=[max(2, side // (12 * _fineness(image))) for side in size], mode="area")
     mode = "nearest" if uniform(1, generator) < 0.4 else "bicubic"
     return composite(image, F.interpolate(coarse, size=size, mode=mode).clamp(-1, 1), mask), mask
 
@@ -114,6 +114,11 @@ def damage(
 
 def _nhw(image: torch.Tensor) -> tuple[int, int, int]:
     return image.shape[0], image.shape[2], image.shape[3]
+
+
+def _fineness(image: torch.Tensor) -> int:
+    """How many pixels of larger images stand for one of 128, so that noise and blur look alike at all sizes."""
+    return max(1, round(min(image.shape[-2:]) / 128))
 
 
 def _colour(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
