@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
 from torch.utils.flop_counter import FlopCounterMode
 
 from ngan.batch import Outcome, Share, one_line, run_tasks
-from ngan.hub import EMBEDDED, default_model
+from ngan.hub import EMBEDDED, default_model, split_revision
 from ngan.inference import Inpainter
 from ngan.model import NGAN
 from ngan.onnx_model import check_onnx, export_onnx
@@ -211,8 +211,11 @@ def info(options: argparse.Namespace) -> int:
     print(f"{told['code_generator_parameters']:,}, image generator {told['image_generator_parameters']:,}")
     for side, cost in told["gflops"].items():
         print(f"{cost:.2f} GFLOPs for a picture of {side}x{side} (two a multiply-add)")
-    print("figures of its card:" if told["figures"] else "its card holds no figures")
-    for figure in told["figures"]:
+    if told["figures"] is None:
+        print("its card could not be read: the Hub does not answer")
+    else:
+        print("figures of its card:" if told["figures"] else "its card holds no figures")
+    for figure in told["figures"] or []:
         print(f"  {figure['dataset']}: {figure['metric']} {figure['value']:g}")
     if options.json is not None:
         _write_json(options.json, told)
@@ -226,13 +229,17 @@ def _gflops(model: NGAN, side: int) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def _card_figures(source: str) -> list[dict[str, Any]]:
+def _card_figures(source: str) -> list[dict[str, Any]] | None:
+    """The figures of a model's card; None if the Hub that holds it does not answer."""
     path = Path(source) / "README.md"
     if not Path(source).is_dir():
         try:
-            path = Path(hf_hub_download(source, "README.md"))
-        except EntryNotFoundError:
+            name, revision = split_revision(source)
+            path = Path(hf_hub_download(name, "README.md", revision=revision))
+        except RemoteEntryNotFoundError:
             return []
+        except LocalEntryNotFoundError:  # the model came from the cache
+            return None
     if not path.is_file():
         return []
     results = ModelCard(path.read_text(), ignore_metadata_errors=True).data.eval_results or []

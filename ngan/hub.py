@@ -1,4 +1,4 @@
-"""Which model is loaded when nobody names one."""
+"""Which model is loaded when nobody names one, and how the Hub's models are named."""
 
 import os
 from pathlib import Path
@@ -24,3 +24,15 @@ def default_model() -> str:
             f"{EMBEDDED} holds no model: install the package with its weights or set NGAN_MODEL to a folder or Hub id"
         )
     return str(EMBEDDED)
+
+
+def split_revision(source: str) -> tuple[str, str | None]:
+    """Part "organisation/name@revision" into the Hub id and the revision.
+
+    Returns:
+        Both; the source as it is and None if it names no revision, or a file or folder that is there.
+    """
+    if "@" not in source or Path(source).exists():
+        return source, None
+    name, revision = source.split("@", 1)
+    return name, revision

@@ -22,9 +22,10 @@ from types import ModuleType
 import numpy as np
 import torch
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import RemoteEntryNotFoundError
 from torch import nn
 
+from ngan.hub import split_revision
 from ngan.masks import composite
 from ngan.model import MASK_UNKNOWN, NGAN, NGANOutput, check_shapes
 
@@ -43,7 +44,8 @@ class OnnxNGAN:
     Threads may share one.
 
     Args:
-        source: the file, a folder with a model.onnx, or a Hub id of a repository that holds one; or the file's bytes.
+        source: the file, a folder with a model.onnx, or a Hub id of a repository that holds one,
+            "organisation/name[@revision]"; or the file's bytes.
         threads: for one call; None = as many as torch uses.
 
     Attributes:
@@ -184,8 +186,9 @@ def _find(source: str) -> Path:
             raise FileNotFoundError(f"{path}: no such file; python -m ngan export -o {path} writes one")
         return path
     try:
-        return Path(hf_hub_download(source, ONNX_NAME))
-    except EntryNotFoundError as error:
+        name, revision = split_revision(source)
+        return Path(hf_hub_download(name, ONNX_NAME, revision=revision))
+    except RemoteEntryNotFoundError as error:
         raise FileNotFoundError(f"{source} on the Hub holds no {ONNX_NAME}") from error
 
 

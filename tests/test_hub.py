@@ -9,8 +9,11 @@ from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from safetensors.torch import load_file, save_file
 
+from ngan.__main__ import main
+from ngan.hub import split_revision
 from ngan.inference import Inpainter
 from ngan.model import NGAN, NGANDiscriminators
+from ngan.onnx_model import OnnxNGAN, export_onnx
 
 NAME = "org/ngan-tiny"
 TINY = {"code_width": 8, "image_width": 8, "blocks": 1, "attention_every": 0, "image_size": 32}
@@ -170,3 +173,57 @@ def test_inpainter_takes_a_hub_id(hub, tmp_path):
     model, files = saved(tmp_path)
     hub.put(NAME, files)
     assert same(Inpainter(NAME).model, model)
+
+
+def test_a_revision_is_what_follows_the_at_sign_unless_a_file_is_called_so(tmp_path):
+    assert split_revision("org/name") == ("org/name", None)
+    assert split_revision("org/name@v1.0") == ("org/name", "v1.0")
+    (tmp_path / "old@home").mkdir()
+    assert split_revision(f"{tmp_path}/old@home") == (f"{tmp_path}/old@home", None)
+
+
+def test_an_exported_file_comes_from_the_revision_that_is_named(hub, tmp_path):
+    content = export_onnx(saved(tmp_path)[0])
+    commit = hub.put(NAME, {"model.onnx": content})
+    hub.put(NAME, {"model.onnx": b"of another day"})
+    assert OnnxNGAN(f"{NAME}@{commit}").image_size == TINY["image_size"]
+    with pytest.raises(ValueError, match=f"{NAME} is not an ONNX file"):
+        OnnxNGAN(NAME)
+
+
+def test_a_hub_that_holds_no_exported_file_is_told_from_one_that_does_not_answer(hub, tmp_path, monkeypatch):
+    hub.put(NAME, saved(tmp_path)[1])
+    with pytest.raises(FileNotFoundError, match=f"{NAME} on the Hub holds no model.onnx"):
+        OnnxNGAN(NAME)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(LocalEntryNotFoundError):
+        OnnxNGAN(NAME)
+
+
+CARD = b"""---
+model-index:
+- name: x
+  results:
+  - task: {type: image-to-image}
+    dataset: {name: faces, type: faces}
+    metrics: [{type: psnr, value: 24.5}]
+---
+"""
+
+
+def test_info_reads_the_card_of_the_revision_that_is_named(hub, tmp_path, capsys):
+    files = saved(tmp_path)[1]
+    commit = hub.put(NAME, {**files, "README.md": CARD})
+    hub.put(NAME, {"README.md": b"# without figures"})
+    for source, words in ((f"{NAME}@{commit}", "faces: psnr 24.5"), (NAME, "its card holds no figures")):
+        assert main(["info", "--model", source]) == 0
+        assert words in capsys.readouterr().out
+
+
+def test_info_does_not_say_of_a_card_out_of_reach_that_it_holds_nothing(hub, tmp_path, monkeypatch, capsys):
+    hub.put(NAME, {**saved(tmp_path)[1], "README.md": CARD})
+    NGAN.from_pretrained(NAME)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert main(["info", "--model", NAME, "--json", str(tmp_path / "info.json")]) == 0
+    assert "its card could not be read: the Hub does not answer" in capsys.readouterr().out
+    assert json.loads((tmp_path / "info.json").read_text())["figures"] is None
