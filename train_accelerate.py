@@ -6,6 +6,7 @@ config.json, metrics.jsonl, samples/, checkpoint-*/ and, at the end, model/ in t
 """
 
 import dataclasses
+import datetime
 import errno
 import importlib.util
 import json
@@ -19,15 +20,15 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object, set_seed
+from accelerate.utils import InitProcessGroupKwargs, gather_object, set_seed
 from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
 
 from ngan.average import EMA
 from ngan.batches import make_batches
-from ngan.card import public
-from ngan.checkpoint import Counters, check_finite, resume, save_checkpoint
+from ngan.card import public, public_fields
+from ngan.checkpoint import Counters, check_finite, list_checkpoints, resume, save_checkpoint, set_aside_later
 from ngan.config import TrainConfig, parse_config
 from ngan.data import FaceSet, load_faces, to_float
 from ngan.differences import FEWEST, measure_differences
@@ -39,7 +40,7 @@ from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
 from ngan.samples import sample_grid
 from ngan.sources import split_names
-from ngan.start import blend_with_start, make_features, make_networks
+from ngan.start import blend_with_start, check_networks, make_features, make_networks
 from ngan.stopping import Stop
 from ngan.training import (
     Batch,
@@ -70,6 +71,8 @@ class Run:
             gradient_accumulation_steps=config.gradient_accumulation_steps,
             log_with=None if config.report_to == "none" else config.report_to,
             project_dir=self.folder,
+            # the others wait while the main process evaluates, exports and pushes: minutes or hours, not a failure
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=datetime.timedelta(days=1))],
         )
         world = int(os.environ.get("WORLD_SIZE", 1))
         if self.accelerator.num_processes != world:
@@ -122,6 +125,7 @@ def main(arguments: list[str] | None = None, networks: NetworkMaker = make_netwo
                 )
         check_push(config)
         check_tracker(config.report_to)
+        check_networks(config)
         if dry_run:
             sys.stdout.write(config.to_json())
             return 0
@@ -142,8 +146,9 @@ def run_stages(config: TrainConfig, networks: NetworkMaker, stop: Stop) -> int:
     try:
         run = Run(config, networks, stop)
         start(run)
+        batches = open_batches(run)
         with stop.deferred():
-            train(run)
+            train(run, batches)
         saved = f"the state after update {run.counters.step} is saved, "
         if not stop.number:
             finish(run)
@@ -172,9 +177,11 @@ def start(run: Run) -> None:
     """Resume, open the validation set, write the configuration, start the tracker."""
     config, accelerator = run.config, run.accelerator
     if config.resume_from_checkpoint:
-        fields = dataclasses.asdict(config)
+        fields = public_fields(config)
         run.counters = resume(run.folder, config.resume_from_checkpoint, run.bare, run.optimizers, run.average, fields)
         check_same_start(gather_object([run.counters.step]), run.folder)
+    else:
+        check_unused(run.folder)
     run.validation_split = config.validation_split
     if config.validation_split == "auto":
         names = split_names(config.dataset)
@@ -192,15 +199,27 @@ def start(run: Run) -> None:
             progress=False,
         )
     if accelerator.is_main_process:
-        if config.push_to_hub:
-            open_repository(config)  # refused now rather than after the training
+        if config.push_to_hub:  # refused now rather than after the training
+            config = run.config = dataclasses.replace(config, hub_model_id=open_repository(config))
         run.folder.mkdir(parents=True, exist_ok=True)
         remove_partial(run.folder)
+        for path in set_aside_later(run.folder, run.counters.step):
+            logging.warning("%s: of updates after the one that this run resumes from", path)
         write_whole(run.folder / "config.json", config.to_json())
         _drop_metrics_after(run.folder / "metrics.jsonl", run.counters.step)
         print(config.to_json(), file=sys.stderr)
     if config.report_to != "none":
         accelerator.init_trackers("ngan", config=dataclasses.asdict(config))
+
+
+def check_unused(folder: Path) -> None:
+    """Refuse to start anew over another run: its log would be lost, and "latest" would go on from its checkpoints."""
+    found = list_checkpoints(folder)
+    if found:
+        raise ValueError(
+            f"output_dir={str(folder)!r} holds {found[-1].name} of another run: go on with "
+            "--resume_from_checkpoint latest, or give another folder"
+        )
 
 
 def check_same_start(steps: list[int], folder: Path) -> None:
@@ -212,13 +231,20 @@ def check_same_start(steps: list[int], folder: Path) -> None:
         )
 
 
-def train(run: Run) -> None:
+def open_batches(run: Run) -> Iterator[Batch]:
+    """Load the training set and return its batches from the next update on; none if all updates are made."""
+    config, accelerator, step = run.config, run.accelerator, run.counters.step
+    if step >= config.max_train_steps:
+        return iter(())
+    rank, world = accelerator.process_index, accelerator.num_processes
+    return make_batches(config, rank, world, step, pin=accelerator.device.type == "cuda")
+
+
+def train(run: Run, batches: Iterator[Batch]) -> None:
     """Make updates until the last step or the last minute; save the state at the end."""
     config, accelerator, counters = run.config, run.accelerator, run.counters
     if counters.step >= config.max_train_steps:
         return
-    rank, world = accelerator.process_index, accelerator.num_processes
-    batches = make_batches(config, rank, world, counters.step, pin=accelerator.device.type == "cuda")
     began, minutes_before, saved = time.monotonic(), counters.minutes, counters.step
     meter = Meter(accelerator.reduce)
     with tqdm(
@@ -285,7 +311,7 @@ def save(run: Run, meter: Meter) -> int:
             run.optimizers,
             run.average,
             run.counters,
-            dataclasses.asdict(run.config),
+            public_fields(run.config),
             run.config.checkpoints_keep,
         )
         if run.config.push_to_hub and run.config.hub_strategy == "checkpoint":

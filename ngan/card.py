@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,7 @@ Fills damaged or missing parts of a face, with a mask or finding the damage itse
 Inpainting via Nested Generative Adversarial Networks](https://doi.org/10.1109/ACCESS.2019.2949614), IEEE Access 2019:
 a code generator and its discriminator nested inside an image generator with a global and a local discriminator.
 
-![corrupted, code image, location, filled, truth](samples.png)
-
-```python
+{picture}```python
 from ngan import Inpainter
 
 Inpainter("{name}")("face.png", "mask.png").save("filled.png")
@@ -68,6 +67,7 @@ The full configuration is in `train_config.json`. Code image and final image are
 """
 _OWN_SECTION = re.compile(r"<!-- ngan: (\w+) -->.*?<!-- /ngan: \1 -->\n?", re.DOTALL)  # renewed by each push
 _PATHS = ("dataset", "output_dir", "resume_from_checkpoint", "init_from", "init_discriminators_from")  # or Hub ids
+_PICTURE = "![corrupted, code image, location, filled, truth](samples.png)\n\n"
 _NO_NOTE = "Trained on `{dataset}`; its own card states its terms, which hold for these weights too."
 
 
@@ -87,17 +87,17 @@ def write_card(
         counters: how far the run had come.
         result: what `ngan.evaluation.evaluate` returned, with the names of the "dataset" and its "split", or None.
     """
-    written = json.loads(config.to_json())
-    written |= {name: public(written[name]) for name in _PATHS}
+    written = public_fields(config)
     (folder / "train_config.json").write_text(json.dumps(written, indent=2) + "\n")
     name = config.hub_model_id if config.push_to_hub else folder.resolve().name
     defaults = json.loads(TrainConfig().to_json())
     ignored = ("output_dir", "resume_from_checkpoint", "data_note")
     changed = {k: v for k, v in written.items() if v != defaults[k] and k not in ignored and not _of_hub(k)}
-    command = " ".join(f"--{k} {v}" for k, v in changed.items())
+    command = shlex.join(word for k, v in changed.items() for word in (f"--{k}", str(v)))
     text = _TEXT.format(
         title=f"NGAN face inpainting, {config.image_size}x{config.image_size}",
         name=name,
+        picture=_PICTURE if (folder / "samples.png").is_file() else "",
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
         dtype="float16" if config.half_precision_export else "float32",
         data=config.data_note or _NO_NOTE.format(dataset=written["dataset"]),
@@ -239,6 +239,12 @@ def _machine() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{os.cpu_count()} cores of a {platform.machine()} processor"
+
+
+def public_fields(config: TrainConfig) -> dict[str, Any]:
+    """Return a configuration's fields, JSON-able, its paths by `public`."""
+    fields = json.loads(config.to_json())
+    return fields | {name: public(fields[name]) for name in _PATHS}
 
 
 def public(source: str) -> str:

@@ -11,6 +11,7 @@ It is written into a hidden temporary folder, flushed to the disk and then renam
 only.
 """
 
+import itertools
 import json
 import logging
 import re
@@ -35,7 +36,8 @@ _LOG = logging.getLogger("ngan")
 _FREE_FIELDS = frozenset(
     """output_dir num_workers in_memory recipe init_from init_discriminators_from max_train_minutes
     resume_from_checkpoint checkpoint_every checkpoints_keep log_every sample_every sample_faces evaluate_limit
-    validation_split report_to half_precision_export push_to_hub data_note""".split()
+    validation_split report_to half_precision_export push_to_hub hub_model_id hub_private hub_revision hub_strategy
+    data_note""".split()
 )
 
 
@@ -113,6 +115,22 @@ def check_finite(networks: Networks, step: int) -> None:
 def list_checkpoints(output_dir: Path) -> list[Path]:
     """Return the checkpoint folders of a run, oldest first."""
     return sorted(path for path in output_dir.glob("checkpoint-*") if _NAME.fullmatch(path.name))
+
+
+def set_aside_later(output_dir: Path, step: int) -> list[Path]:
+    """Rename the checkpoints of a run after `step` to `<name>-abandoned`: "latest" is of the run that goes on from it.
+
+    Returns:
+        The new names.
+    """
+    later = [path for path in list_checkpoints(output_dir) if int(_NAME.fullmatch(path.name)[1]) > step]
+    return [path.rename(_unused(path.with_name(f"{path.name}-abandoned"))) for path in later]
+
+
+def _unused(path: Path) -> Path:
+    """Return the path, or the first of path-2, path-3 and so on that does not exist."""
+    names = (path.with_name(f"{path.name}-{i}") if i > 1 else path for i in itertools.count(1))
+    return next(name for name in names if not name.exists())
 
 
 def load_checkpoint(
@@ -223,7 +241,10 @@ def _restore(module: nn.Module, optimizer: torch.optim.Optimizer, moments: dict[
         if own:
             like = torch.preserve_format
             bare.state[parameter] = {
-                key: value if key == "step" else torch.empty_like(parameter, memory_format=like).copy_(value)
+                # a fused optimizer counts its steps on the device
+                key: value.to(parameter.device)
+                if key == "step"
+                else torch.empty_like(parameter, memory_format=like).copy_(value)
                 for key, value in own.items()
             }
 

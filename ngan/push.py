@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HTTPError
+from huggingface_hub.errors import HTTPError, RemoteEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
 from ngan.card import merge_cards
@@ -99,8 +99,8 @@ def push_checkpoint(checkpoint: Path, config: TrainConfig) -> None:
 
 
 def _card_of(repo_id: str, revision: str | None) -> str:
-    """Return the repository's card, "" if it has none."""
+    """Return the repository's card as it is now, "" if it has none; a Hub that does not answer is an error."""
     try:
-        return Path(hf_hub_download(repo_id, CARD, revision=revision)).read_text()
-    except EntryNotFoundError:
+        return Path(hf_hub_download(repo_id, CARD, revision=revision, force_download=True)).read_text()
+    except RemoteEntryNotFoundError:
         return ""

@@ -29,6 +29,23 @@ def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
         ValueError: weights to start from that belong to other networks.
     """
     torch.manual_seed(config.seed)
+    generators, discriminators = _build(config)
+    if config.init_from:
+        _start_from(generators, config.init_from, "init_from")
+    critics = config.init_discriminators_from
+    if critics not in ("", "none"):
+        _start_from(discriminators, critics, "init_discriminators_from", subfolder=_critics_of(critics))
+    elif config.init_from and critics == "":
+        try:
+            _start_from(discriminators, config.init_from, "init_from", subfolder=CRITICS)
+        except LocalEntryNotFoundError:
+            raise  # the Hub does not answer: it may well hold critics
+        except FileNotFoundError:
+            _logger.warning("init_from=%r holds no critics: these start anew", config.init_from)
+    return generators.to(memory_format=torch.channels_last), discriminators.to(memory_format=torch.channels_last)
+
+
+def _build(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
     generators = NGAN(
         code_width=config.code_width,
         image_width=config.image_width,
@@ -43,19 +60,7 @@ def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
         projected=config.lambda_projected > 0,
         patch=config.discriminator_patch,
     )
-    if config.init_from:
-        _start_from(generators, config.init_from, "init_from")
-    critics = config.init_discriminators_from
-    if critics not in ("", "none"):
-        _start_from(discriminators, critics, "init_discriminators_from")
-    elif config.init_from and critics == "":
-        try:
-            _start_from(discriminators, config.init_from, "init_from", subfolder=CRITICS)
-        except LocalEntryNotFoundError:
-            raise  # the Hub does not answer: it may well hold critics
-        except FileNotFoundError:
-            _logger.warning("init_from=%r holds no critics: these start anew", config.init_from)
-    return generators.to(memory_format=torch.channels_last), discriminators.to(memory_format=torch.channels_last)
+    return generators, discriminators
 
 
 def make_features(config: TrainConfig, device: torch.device) -> ImageFeatures | None:
@@ -65,6 +70,27 @@ def make_features(config: TrainConfig, device: torch.device) -> ImageFeatures | 
         ValueError: its weights are not installed.
     """
     return load_features().to(device) if config.uses_features else None
+
+
+def _critics_of(source: str) -> str:
+    """Return in which folder of `source` critics are: `CRITICS`, beside a model, or "", itself."""
+    try:
+        NGANDiscriminators.from_pretrained(source, subfolder=CRITICS)
+    except LocalEntryNotFoundError:
+        raise  # the Hub does not answer
+    except FileNotFoundError:
+        return ""
+    return CRITICS
+
+
+def check_networks(config: TrainConfig) -> None:
+    """Refuse what the networks cannot be built of, before any work is done.
+
+    Raises:
+        ValueError: the network's own words.
+    """
+    with torch.device("meta"):
+        _build(config)
 
 
 def _start_from(module: NGAN | NGANDiscriminators, source: str, field: str, subfolder: str = "") -> None:

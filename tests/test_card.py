@@ -1,15 +1,17 @@
 """What a card says to the Hub of where its weights come from, and of whom they fill worse."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from PIL import Image
 
 from ngan.card import write_card
 from ngan.checkpoint import Counters
-from ngan.config import TrainConfig
+from ngan.config import TrainConfig, parse_config
 from ngan.differences import measure_differences
 from ngan.evaluation import evaluate
 from ngan.model import NGAN
@@ -22,7 +24,7 @@ def model() -> NGAN:
 
 
 def written(folder: Path, model: NGAN, result: dict | None = None, **given: str) -> ModelCard:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     write_card(folder, model, TrainConfig(image_size=32, **given), Counters(), result)
     return ModelCard((folder / "README.md").read_text(), ignore_metadata_errors=False)
 
@@ -36,6 +38,18 @@ def test_data_sets_and_base_models_are_named_if_they_are_of_the_hub(model, tmp_p
     assert (
         str(tmp_path) not in card.content and str(tmp_path) not in (tmp_path / "b" / "train_config.json").read_text()
     )
+
+
+def test_the_command_runs_as_printed_and_only_pictures_that_are_there_are_shown(model, tmp_path):
+    card = written(tmp_path / "a", model, dataset="my faces", validation_split="")
+    (line,) = [line for line in card.text.splitlines() if "accelerate launch" in line]
+    words = shlex.split(line)
+    config, _ = parse_config(words[words.index("train_accelerate.py") + 1 :])
+    assert (config.dataset, config.validation_split, config.image_size) == ("my faces", "", 32)
+    assert "samples.png" not in card.text
+    (tmp_path / "b").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "b" / "samples.png")
+    assert "](samples.png)\n\n```python" in written(tmp_path / "b", model, dataset="org/faces").text
 
 
 def test_measured_differences_stand_in_the_card(model, tmp_path):

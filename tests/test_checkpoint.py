@@ -10,7 +10,7 @@ from conftest import TINY
 
 import ngan.disk
 from ngan.average import EMA
-from ngan.checkpoint import Counters, check_finite, list_checkpoints, resume, save_checkpoint
+from ngan.checkpoint import Counters, check_finite, list_checkpoints, resume, save_checkpoint, set_aside_later
 from ngan.start import make_networks
 from ngan.training import Batch, Networks, make_optimizers, train_step
 
@@ -93,6 +93,32 @@ def test_one_written_after_a_resume_from_an_earlier_one_stays(tmp_path, batch):
     state.counters.step = 0  # lower than all that are there
     assert state.save(tmp_path, keep=2).is_dir()
     assert [p.name for p in list_checkpoints(tmp_path)] == [f"checkpoint-000000{i}" for i in (0, 2, 3)]
+
+
+def test_after_a_resume_from_an_earlier_one_the_later_ones_are_kept_but_never_the_latest(tmp_path, batch):
+    state = State(*batch)
+    for _ in range(3):
+        state.update()
+        state.save(tmp_path)
+    (tmp_path / "checkpoint-0000003-abandoned").mkdir()
+    assert [path.name for path in set_aside_later(tmp_path, 1)] == [
+        "checkpoint-0000002-abandoned",
+        "checkpoint-0000003-abandoned-2",
+    ]
+    state.resume(tmp_path)
+    assert state.counters.step == 1 and len(list(tmp_path.iterdir())) == 4
+    assert set_aside_later(tmp_path, 1) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*which is a no-op")
+def test_the_optimizers_states_are_restored_beside_their_parameters(tmp_path, batch):
+    state = State(*batch, updates=1)
+    state.save(tmp_path)
+    state.networks = Networks(*(module.to("meta") for module in make_networks(state.config)))
+    state.optimizers = make_optimizers(state.networks, state.config)
+    state.resume(tmp_path)
+    for optimizer in (state.optimizers.generators, state.optimizers.discriminators):
+        assert {value.device.type for own in optimizer.state.values() for value in own.values()} == {"meta"}
 
 
 @pytest.mark.parametrize("bytes_free", [0, 20_000])

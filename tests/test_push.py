@@ -2,13 +2,15 @@
 
 import json
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
+import httpx2
 import pytest
 import torch
 import yaml
 from fake_hub import TOKEN
-from huggingface_hub import HfApi, ModelCard
+from huggingface_hub import HfApi, ModelCard, file_download, hf_hub_download
 from huggingface_hub.utils import _http
 from launching import TINY, draw_faces
 from PIL import Image
@@ -111,6 +113,20 @@ def test_edited_card_keeps_what_people_wrote(hub, train):
     assert data["license"] == "mit" and data["language"] == "fr" and data["model-index"]
 
 
+def test_a_card_that_cannot_be_read_is_never_written_over(hub, train, monkeypatch):
+    def unreachable(*_: object, **__: object) -> None:
+        raise httpx2.ConnectTimeout("timed out")
+
+    for known, text in (("never read", b"# By people\n"), ("an older one is cached", b"# Newer, by people\n")):
+        hub.put(NAME, {"README.md": text})
+        with monkeypatch.context() as patch:
+            patch.setattr(file_download, "get_hf_file_metadata", unreachable)
+            status, printed = train(known)
+        assert status == 2 and "the model is complete in" in printed
+        assert hub.read(NAME, "README.md") == text and hub.files(NAME) == {"README.md"}
+        assert Path(hf_hub_download(NAME, "README.md")).read_bytes() == text
+
+
 def test_foreign_card_gets_the_sections_at_its_end():
     figures = "<!-- ngan: figures -->\n## Figures\n\n1 dB\n<!-- /ngan: figures -->\n"
     ours = f"---\nlibrary_name: ngan\n---\n\n# A\n\n{figures}"
@@ -142,7 +158,9 @@ def test_checkpoints_are_pushed_only_when_asked_for(hub, train):
     assert train("second", "--checkpoint_every", "1", "--hub_strategy", "checkpoint")[0] == 0
     pushed = {path for path in hub.files(NAME) if path.startswith("last-checkpoint/")}
     assert {"last-checkpoint/generators_adam.safetensors", "last-checkpoint/state.json"} <= pushed
-    assert json.loads(hub.read(NAME, "last-checkpoint/state.json"))["counters"]["step"] == 2
+    state = json.loads(hub.read(NAME, "last-checkpoint/state.json"))
+    assert state["counters"]["step"] == 2
+    assert (state["config"]["dataset"], state["config"]["output_dir"]) == ("faces", "second")  # no paths
 
 
 def test_a_checkpoint_that_cannot_be_pushed_does_not_stop_the_run(hub, train, caplog):

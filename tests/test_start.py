@@ -76,6 +76,16 @@ def test_a_run_starts_from_weights_that_fit_and_refuses_others(tmp_path):
         make_networks(dataclasses.replace(config, code_width=TINY.code_width + 1))
 
 
+def test_critics_are_found_beside_a_model_and_alone(tmp_path):
+    generators, critics = make_networks(TINY)
+    generators.save_pretrained(tmp_path)
+    critics.save_pretrained(tmp_path / "discriminators")
+    for place in (tmp_path, tmp_path / "discriminators"):
+        config = dataclasses.replace(TINY, seed=5, init_discriminators_from=str(place))
+        started = make_networks(config)[1].state_dict()
+        assert all(torch.equal(weight, started[name]) for name, weight in critics.state_dict().items())
+
+
 def test_a_run_on_larger_patches_starts_and_ends_with_grown_weights(tmp_path):
     before, critics = make_networks(TINY)
     before.save_pretrained(tmp_path)

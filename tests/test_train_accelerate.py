@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -347,6 +348,33 @@ def test_accumulated_batches_make_one_update(run, tmp_path, main):
     assert {float(v) for k, v in moments.items() if k.endswith(".step")} == {2.0}
 
 
+def test_a_new_run_over_another_is_refused_and_nothing_of_that_is_lost(run, main):
+    before = {path: path.stat().st_mtime_ns for path in (run / "run").rglob("*")}
+    done = main(run / "faces", run / "run", "--max_train_steps", "2")
+    assert_one_line(done, "holds checkpoint-0000006 of another run: go on with --resume_from_checkpoint latest")
+    assert before == {path: path.stat().st_mtime_ns for path in (run / "run").rglob("*")}
+
+
+def test_a_run_that_goes_on_from_an_earlier_checkpoint_is_the_latest(run, tmp_path, main):
+    shutil.copytree(run / "run", tmp_path / "run")
+    arguments = "--max_train_steps 5 --checkpoint_every 5 --resume_from_checkpoint".split()
+    done = main(run / "faces", tmp_path / "run", *arguments, "checkpoint-0000004")
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*"))
+    assert names == ["checkpoint-0000004", "checkpoint-0000005", "checkpoint-0000006-abandoned"]
+
+
+def test_a_signal_while_the_faces_are_loaded_ends_the_run_at_once(run, tmp_path, main, monkeypatch):
+    def loading(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+        raise AssertionError("the signal waited for the faces")
+
+    monkeypatch.setattr(train_accelerate, "make_batches", loading)
+    done = main(run / "faces", tmp_path / "run", "--max_train_steps", "2")
+    assert done.returncode == 128 + signal.SIGTERM and "SIGTERM: stopped at once" in done.stdout
+
+
 def test_streaming_trains_too(run, tmp_path, main):
     arguments = "--max_train_steps 2 --streaming true --validation_split".split()
     done = main(run / "faces", tmp_path, *arguments, "")
@@ -361,6 +389,7 @@ def test_streaming_trains_too(run, tmp_path, main):
         (["--split", "holdout"], "holdout"),
         (["--batch_size", "0"], "batch_size=0: must be at least 1"),
         (["--init_from", "nowhere/at/all"], "nowhere/at/all"),
+        (["--dry-run", "--image_width", "25"], "image_width=25: 4 x image_width must divide into heads"),
         (["--report_to", "trackio"], "the package trackio is not installed"),
         (["--push_to_hub"], "hub_model_id='': must be the Hub id to push to, such as org/name"),
         (["--push_to_hub", "--hub_model_id", "me/faces"], "no Hub token here; run `hf auth login` or set HF_TOKEN"),
