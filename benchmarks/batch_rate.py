@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def stage_shares(pictures: Path, out: Path, model: str | None) -> dict[str, floa
     inference.find_faces, batch.save_picture = timed(finding, kept[0]), timed(writing, kept[1])
     torch.set_num_threads(1)
     try:
-        outcome = batch.run_tasks(tasks, timed(filling, inpainter), progress=False)
+        outcome = batch.run_tasks(tasks, timed(filling, partial(inpainter.fill, show_inside=False)), progress=False)
     finally:
         torch.set_num_threads(threads)
         inference.find_faces, batch.save_picture = kept

@@ -185,7 +185,12 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
     inpaint.add_argument(
         "--strip-metadata", action="store_true", help="write neither EXIF, XMP, resolution nor text; the profile stays"
     )
-    inpaint.add_argument("--report", metavar="FILE", type=Path, help="write what was filled and what failed, as JSON")
+    inpaint.add_argument(
+        "--report",
+        metavar="FILE",
+        type=Path,
+        help="write what was filled, what to know of it, and what failed, as JSON",
+    )
     inpaint.add_argument(
         "--backend",
         choices=BACKENDS,

@@ -14,7 +14,9 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
+from ngan.inference import NO_DAMAGE, NO_FACE
 from ngan.saving import save_picture
+from ngan.stages import Result
 from ngan.tasks import Task
 
 # What a picture, a model or a device can be wrong with; torch reports exhausted memory as a RuntimeError.
@@ -51,20 +53,36 @@ class Outcome:
 
     Attributes:
         total: pictures of this process's share.
-        filled: how many were written.
+        filled: how many were filled and written.
+        faceless: how many of them without a face found.
+        undamaged: how many were written as they were, because no damage was found.
         present: how many were left alone because their output existed.
         failed: reason by name.
+        notes: `Result.notes` by name, of those that have any.
     """
 
     total: int = 0
     filled: int = 0
+    faceless: int = 0
+    undamaged: int = 0
     present: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, name: str, notes: list[str]) -> None:
+        """Count a picture that was written."""
+        if notes:
+            self.notes[name] = notes
+        if any(note.startswith(NO_DAMAGE) for note in notes):
+            self.undamaged += 1
+        else:
+            self.filled += 1
+            self.faceless += any(note.startswith(NO_FACE) for note in notes)
 
 
 def run_tasks(
     tasks: Sequence[Task],
-    fill: Callable[[Image.Image, np.ndarray | None], Image.Image],
+    fill: Callable[[Image.Image, np.ndarray | None], Result],
     *,
     overwrite: bool = False,
     progress: bool = True,
@@ -73,7 +91,7 @@ def run_tasks(
 
     Args:
         tasks: with different targets.
-        fill: makes a filled picture of an upright one and its mask, such as an `Inpainter`.
+        fill: fills an upright picture by its mask, as `Inpainter.fill` does.
         overwrite: fill what has an output too.
         progress: show a bar.
     """
@@ -92,24 +110,24 @@ def run_tasks(
                 else:
                     yield task
 
-        def settle(task: Task, written: Future) -> None:
+        def settle(task: Task, notes: list[str], written: Future) -> None:
             try:
                 written.result()
-                outcome.filled += 1
+                outcome.add(task.name, notes)
             except REPORTED as error:
                 outcome.failed[task.name] = one_line(error)
             bar.update()
 
-        writing: deque[tuple[Task, Future]] = deque()
+        writing: deque[tuple[Task, list[str], Future]] = deque()
         for task, reading in _ahead(readers, to_do()):
             try:
                 picture, mask, origin = reading.result()
-                filled = fill(picture, mask)
+                result = fill(picture, mask)
             except REPORTED as error:
                 outcome.failed[task.name] = one_line(error)
                 bar.update()
                 continue
-            writing.append((task, writers.submit(save_picture, task.target, filled, origin)))
+            writing.append((task, result.notes, writers.submit(save_picture, task.target, result.final, origin)))
             if len(writing) > _AHEAD:
                 settle(*writing.popleft())
         for waiting in writing:

@@ -38,7 +38,8 @@ def inpaint(options: argparse.Namespace) -> int:
     inpainter = _load(options.model, device, backend=options.backend, self_ensemble=not options.no_self_ensemble)
 
     start = time.perf_counter()
-    outcome = run_tasks(mine, inpainter, overwrite=options.overwrite, progress=not single and share.rank == 0)
+    fill = partial(inpainter.fill, show_inside=False)
+    outcome = run_tasks(mine, fill, overwrite=options.overwrite, progress=not single and share.rank == 0)
     outcome.total += len(refused)
     outcome.failed = refused | outcome.failed
     _tell(outcome, share, single)
@@ -131,9 +132,13 @@ def _tell(outcome: Outcome, share: Share, single: bool) -> None:
     if single:
         if outcome.present:
             print("ngan: the output exists and was left alone; --overwrite fills it again", file=sys.stderr)
+        for name, notes in outcome.notes.items():
+            print(f"ngan: {name}: {' '.join(notes)}", file=sys.stderr)
         return
     who = f"process {share.rank + 1} of {share.count}: " if share.count > 1 else ""
     parts = [f"{outcome.filled} of {outcome.total} faces filled"]
+    parts[0] += f" ({outcome.faceless} without a face found)" if outcome.faceless else ""
+    parts += [f"{outcome.undamaged} written as they were, without damage found"] if outcome.undamaged else []
     parts += [f"{outcome.present} {left}"] if outcome.present else []
     parts += [f"{len(outcome.failed)} failed"] if outcome.failed else []
     print(f"ngan: {who}{', '.join(parts)}", file=sys.stderr)

@@ -44,6 +44,10 @@ _SQUARE = 1.25  # longest side of a picture that is about square, in its shortes
 _WIDER = 1.5  # side of the square in which damage that was found in a face's is followed, in sides of that
 _BATCH = 8  # faces that the networks see at a time
 
+# Beginnings of `Result.notes`, by which programs tell them apart
+NO_FACE = "No face was found:"
+NO_DAMAGE = "No damage was found:"
+
 _logger = logging.getLogger(__name__)
 
 FaceLike = Face | tuple[float, float, float, float]
@@ -106,7 +110,9 @@ class Inpainter:
             PictureError: a picture, mask or face that cannot be read or used; it is a ValueError.
             FileNotFoundError: no such file.
         """
-        final = self._run(image, mask, faces).final
+        job = self._run(image, mask, faces)
+        job.warn()
+        final = job.final
         values = sixteen_bits(final)
         if values is not None and values.ndim == 2:
             profile = final.info.get("icc_profile")
@@ -117,12 +123,28 @@ class Inpainter:
             _logger.warning("the picture has 16 bits a colour, what is returned has 8; fill(...).sixteen_bits has all")
         return final
 
-    def fill(self, image: Source, mask: Source | None = None, faces: Sequence[FaceLike] | None = None) -> Result:
-        """Fill as `__call__` does, and tell which faces were filled, by which steps, and what else to know."""
-        job = self._run(image, mask, faces)
-        inside = [face_stages(job.rgb, job.hole, job.final, *pair) for pair in zip(job.faces, job.looks, strict=True)]
-        if job.whole is not None:
+    def fill(
+        self,
+        image: Source,
+        mask: Source | None = None,
+        faces: Sequence[FaceLike] | None = None,
+        *,
+        show_inside: bool = True,
+    ) -> Result:
+        """Fill as `__call__` does, and tell which faces were filled, by which steps, and what else to know.
+
+        Args:
+            image: as in `__call__`, and so are mask and faces.
+            mask: what to fill.
+            faces: where they are.
+            show_inside: make pictures of the steps, `Result.inside`; they take time and memory.
+        """
+        job, inside = self._run(image, mask, faces), []
+        if show_inside and job.whole is not None:
             inside = [whole_stages(job.rgb, job.hole, job.final, job.whole)]
+        elif show_inside:
+            pairs = zip(job.faces, job.looks, strict=True)
+            inside = [face_stages(job.rgb, job.hole, job.final, face, look) for face, look in pairs]
         return Result(job.final, marked(job.hole), job.faces, inside, job.notes)
 
     def stages(self, image: Source, mask: Source | None = None, faces: Sequence[FaceLike] | None = None) -> Stages:
@@ -133,6 +155,7 @@ class Inpainter:
             search for the damage. Outside of all faces' squares the code image is the result and the location 0.
         """
         job = self._run(image, mask, faces)
+        job.warn()
         if job.whole is not None:
             return whole_stages(job.rgb, job.hole, job.final, job.whole)
         return photo_stages(job.rgb, job.hole, job.final, job.faces, job.looks)
@@ -145,12 +168,12 @@ class Inpainter:
         lost = hole is None and not job.faces  # the whole picture is all there is to search for damage
         if lost or (faces is None and _fills_whole(job.faces, picture.size)):
             if not job.faces:
-                job.notes.append("No face was found: the picture was filled as a whole, as if it were one.")
+                job.notes.append(f"{NO_FACE} the picture was taken as a whole, as if it were one.")
             job.faces = []
             self._fill_whole(job)
             return job
         if not job.faces:
-            job.notes.append("No face was found: what was marked was continued from its surroundings.")
+            job.notes.append(f"{NO_FACE} what was marked was continued from its surroundings.")
         self._fill_faces(job)
         return job
 
@@ -270,9 +293,13 @@ class _Job:
         if self.hole.all():
             raise PictureError("image: all of it looks damaged, nothing known is left to fill it from; give a mask")
         if not self.hole.any():
-            self.notes.append("No damage was found: the picture is as it was.")
-            _logger.warning("no damage found, the picture is returned as it is")
+            self.notes.append(f"{NO_DAMAGE} the picture is as it was.")
         return bool(self.hole.any())
+
+    def warn(self) -> None:
+        """Log what a picture alone does not tell and `fill` notes."""
+        if any(note.startswith(NO_DAMAGE) for note in self.notes):
+            _logger.warning("no damage found, the picture is returned as it is")
 
 
 def _fills_whole(faces: list[Face], size: tuple[int, int]) -> bool:

@@ -22,6 +22,7 @@ from ngan import batch
 from ngan.__main__ import main
 from ngan.batch import Share, run_tasks
 from ngan.saving import Origin
+from ngan.stages import Result
 from ngan.tasks import Task
 
 ROOT = Path(__file__).parent.parent
@@ -100,12 +101,39 @@ def test_failures_end_nothing_but_their_own_picture_and_are_summed_up(here, mode
     assert "faces/b.png" in lines[1]
     assert "faces/c.png: no mask of this name in masks" in lines[2]
     assert "faces/d.png" in lines[3] and "30x30" in lines[3]
-    assert lines[4:] == ["ngan: 2 of 6 faces filled, 4 failed"]
+    assert lines[4:] == ["ngan: 2 of 6 faces filled (2 without a face found), 4 failed"]
     report = json.loads(Path("new/report.json").read_text())
     told = {"model": model, "total": 6, "filled": 2, "present": 0, "process": 0, "processes": 1}
     assert {key: report[key] for key in told} == told
     assert list(report["failed"]) == [f"faces/{name}.png" for name in "ebcd"]
     assert "30x30" in report["failed"]["faces/d.png"]
+
+
+def test_a_face_that_is_not_found_and_damage_that_is_not_are_told_by_name(here, tmp_path, capsys, caplog):
+    astronaut = Image.open(ROOT / "examples" / "astronaut.png").convert("RGB")
+    astronaut.paste(0, (200, 200, 240, 230))
+    white = Image.new("RGB", (SIDE, SIDE), "white")
+    os.mkdir("faces")
+    astronaut.save("faces/a.png")
+    white.save("faces/c.png")
+    white.paste(0, (10, 10, 20, 20))
+    white.save("faces/b.png")
+    words = ["inpaint", "faces", "--find-damage", "-o", "out", "--model", save_finder(tmp_path / "finder")]
+    assert main([*words, "--report", "r.json"]) == 0
+    assert summary(capsys) == [
+        "ngan: 2 of 3 faces filled (1 without a face found), 1 written as they were, without damage found"
+    ]
+    report = json.loads(Path("r.json").read_text())
+    assert {key: report[key] for key in ("filled", "faceless", "undamaged")} == {
+        "filled": 2,
+        "faceless": 1,
+        "undamaged": 1,
+    }
+    assert list(report["notes"]) == ["faces/b.png", "faces/c.png"] and not caplog.records
+    assert report["notes"]["faces/b.png"][0].startswith("No face was found:")
+    assert report["notes"]["faces/c.png"][-1].startswith("No damage was found:")
+    assert main(["inpaint", "faces/c.png", *words[2:3], "-o", "c.png", *words[5:]]) == 0
+    assert summary(capsys)[0].startswith("ngan: faces/c.png: No face was found: ") and not caplog.records
 
 
 def test_a_run_goes_on_where_it_stopped(here, model, capsys):
@@ -116,7 +144,7 @@ def test_a_run_goes_on_where_it_stopped(here, model, capsys):
     assert main(words) == 0
     assert Path("out/b.png").read_bytes() == b"of another day"
     left = "left alone because their output exists; --overwrite fills them again"
-    assert summary(capsys) == [f"ngan: 2 of 3 faces filled, 1 {left}"]
+    assert summary(capsys) == [f"ngan: 2 of 3 faces filled (2 without a face found), 1 {left}"]
     written = {path: path.stat().st_mtime_ns for path in Path("out").iterdir()}
     assert main(words) == 0
     assert {path: path.stat().st_mtime_ns for path in Path("out").iterdir()} == written
@@ -184,7 +212,7 @@ def test_a_data_set_is_filled_by_row_number(here, table, model, capsys):
     assert np.array_equal(known_of("out/000003.png"), known_of("d.webp"))
     lines = summary(capsys)
     assert lines[0].startswith("ngan: error: row 2: ") and "can be read" in lines[0]
-    assert lines[1:] == ["ngan: 3 of 4 faces filled, 1 failed"]
+    assert lines[1:] == ["ngan: 3 of 4 faces filled (3 without a face found), 1 failed"]
     assert main([*words, "--find-damage", "-o", "found", "--format", "tiff"]) == 1
     assert sorted(os.listdir("found")) == ["000000.tif", "000001.tif", "000003.tif"]
 
@@ -312,7 +340,7 @@ def test_reading_runs_ahead_but_not_far(here):
         with lock:
             furthest = max(furthest, len(read) - len(filled))
             filled.append(image)
-        return image
+        return Result(image, image)
 
     tasks = [Task(str(i), here / f"{i}.png", reading(i)) for i in range(40)]
     outcome = run_tasks(tasks, fill, progress=False)

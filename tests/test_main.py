@@ -204,7 +204,8 @@ def test_the_module_runs_as_a_command(here, model):
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("ngan: face.png: No face was found: ") and done.stderr.count("\n") == 1
     assert Image.open("out.png").size == (SIDE, SIDE)
 
 
@@ -219,4 +220,4 @@ def test_a_folder_shows_its_progress_and_one_picture_does_not(here, model, capsy
     assert main(["inpaint", "faces", "masks", "-o", "out", "--model", model]) == 0
     assert "2/2" in capsys.readouterr().err
     assert main(["inpaint", "faces/a.png", "masks/a.png", "-o", "a.png", "--model", model]) == 0
-    assert capsys.readouterr().err == ""
+    assert "1/1" not in capsys.readouterr().err
