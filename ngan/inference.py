@@ -90,8 +90,8 @@ class Inpainter:
         """Fill what the mask marks, or what looks damaged.
 
         Args:
-            image: a picture, a file, or an array, uint8 or uint16, (H, W), (H, W, 3) or (H, W, 4). It is turned
-                upright as its EXIF says.
+            image: a picture, a file of one frame, or an array, uint8 or uint16, (H, W), (H, W, 3) or (H, W, 4). It is
+                turned upright as its EXIF says.
             mask: a picture, a file, or an array of the upright picture's size: bool, float in [0, 1] or uint8; what is
                 white (grey value over 127, True, over 0.5) is filled, transparent counts as black. None = find the
                 damage.

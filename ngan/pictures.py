@@ -4,6 +4,7 @@ import importlib.util
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -12,6 +13,7 @@ from ngan.deep import carrying, content_of, decoded
 
 MAX_PIXELS = 100_000_000  # of a picture
 MIN_SIDE = 16  # of a picture, in pixels
+_ONE_PICTURE = ("MPO", "HEIF", "PSD")  # formats whose further frames are previews and the like, or layers
 
 Source = Image.Image | np.ndarray | str | Path
 # What Pillow's readers raise on broken files; RuntimeError: that of AVIF; the last four: those of broken EXIF data.
@@ -150,6 +152,33 @@ def read_mask(mask: Source, size: tuple[int, int]) -> np.ndarray:
     return hole
 
 
+def open_file(file: str | Path | BinaryIO, name: str) -> Image.Image:
+    """Open a file that holds one picture; what is wrong with its pixels shows later.
+
+    Args:
+        file: to be read.
+        name: what messages call it.
+
+    Raises:
+        PictureError: it is none, has too many pixels, or several frames or pages, of which all but one would be lost.
+        FileNotFoundError: no such file.
+    """
+    try:
+        picture = Image.open(file)
+        frames = 1 if picture.format in _ONE_PICTURE else getattr(picture, "n_frames", 1)
+    except Image.DecompressionBombError as error:
+        raise PictureError(
+            f"{name} has too many pixels; at most {MAX_PIXELS // 1_000_000} million are taken"
+        ) from error
+    except FileNotFoundError:
+        raise
+    except _UNREADABLE as error:
+        raise PictureError(f"{name} is not a picture that can be read") from error
+    if frames > 1:
+        raise PictureError(f"{name} holds {frames} frames or pages; save one of them as a file of its own")
+    return picture
+
+
 def _open(source: Source, name: str) -> Image.Image:
     if isinstance(source, Image.Image):
         return source
@@ -162,16 +191,7 @@ def _open(source: Source, name: str) -> Image.Image:
         return carrying(source) if source.dtype == np.uint16 else Image.fromarray(source)
     if not isinstance(source, str | Path):
         raise PictureError(f"{name}: {type(source).__name__}; expected a PIL image, a file's path or an array")
-    try:
-        return Image.open(source)
-    except Image.DecompressionBombError as error:
-        raise PictureError(
-            f"{source} has too many pixels; at most {MAX_PIXELS // 1_000_000} million are taken"
-        ) from error
-    except FileNotFoundError:
-        raise
-    except _UNREADABLE as error:
-        raise PictureError(f"{source} is not a picture that can be read") from error
+    return open_file(source, str(source))
 
 
 def _upright(picture: Image.Image, source: object, name: str) -> Image.Image:

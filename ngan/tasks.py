@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ngan.pictures import PictureError, read_mask, read_picture
+from ngan.pictures import PictureError, open_file, read_mask, read_picture
 from ngan.saving import Origin, output_suffix
 
 Content = Path | bytes  # a file, or what is in it
@@ -168,12 +168,7 @@ def _row_content(rows: Any, index: int, column: str) -> Content:
 
 
 def _opened(content: Content) -> Path | Image.Image:
-    if isinstance(content, Path):
-        return content
-    try:
-        return Image.open(io.BytesIO(content))
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise PictureError("not a picture that can be read") from error
+    return content if isinstance(content, Path) else open_file(io.BytesIO(content), "the file")
 
 
 class _MaskFinder:

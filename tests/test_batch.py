@@ -217,6 +217,22 @@ def test_a_data_set_is_filled_by_row_number(here, table, model, capsys):
     assert sorted(os.listdir("found")) == ["000000.tif", "000001.tif", "000003.tif"]
 
 
+def test_pages_are_not_dropped(here, model, capsys):
+    picture(0).save("scan.tif", save_all=True, append_images=[picture(1)])
+    Image.fromarray(hole()).save("m.png")
+    content = [{"bytes": Path(name).read_bytes(), "path": None} for name in ("scan.tif", "m.png")]
+    features = Features({"image": ImageFeature(), "mask": ImageFeature()})
+    os.mkdir("set")
+    rows = Dataset.from_dict({"image": content[:1], "mask": content[1:]}, features=features)
+    rows.to_parquet("set/train-00000-of-00001.parquet")
+    data = ["--dataset", "set", "--image-column", "image", "--mask-column", "mask"]
+    for words, name in ((["scan.tif", "m.png"], "scan.tif"), (data, "row 0")):
+        assert main(["inpaint", *words, "-o", "out.tif" if words != data else "out", "--model", model]) == 1
+        (line, *_) = summary(capsys)
+        assert line.startswith(f"ngan: error: {name}") and "holds 2 frames or pages" in line
+    assert not Path("out.tif").exists() and not Path("out").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

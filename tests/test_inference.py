@@ -203,6 +203,27 @@ def test_files_that_are_no_pictures_are_refused_by_name(tmp_path: Path):
         read_picture(tmp_path / "missing.png")
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_a_file_of_several_frames_is_refused_by_name(tmp_path: Path, kind: str):
+    frames = [Image.fromarray(noise(40, 30, 3, seed=seed)) for seed in range(3)]
+    for name, rest in (("moving", frames[1:]), ("still", [])):
+        frames[0].save(tmp_path / f"{name}.{kind}", save_all=True, append_images=rest)
+    assert read_picture(tmp_path / f"still.{kind}").size == (30, 40)
+    for read in (read_picture, lambda path: read_mask(path, (30, 40))):
+        with pytest.raises(PictureError, match=f"moving.{kind} holds 3 frames"):
+            read(tmp_path / f"moving.{kind}")
+    with Image.open(tmp_path / f"moving.{kind}") as file:  # a program knows at which one it stands
+        assert read_picture(file).size == (30, 40)
+
+
+def test_a_photo_with_previews_is_one_picture(tmp_path: Path):
+    photo, preview = (Image.fromarray(noise(*size, 3)) for size in ((40, 30), (20, 15)))
+    photo.save(tmp_path / "photo.jpg", "MPO", save_all=True, append_images=[preview])
+    with Image.open(tmp_path / "photo.jpg") as file:
+        assert file.format == "MPO" and file.n_frames == 2
+    assert read_picture(tmp_path / "photo.jpg").size == (30, 40)
+
+
 def test_mask_free_mode_fills_exactly_what_it_marks(inpainter: Inpainter, net: NGAN):
     with torch.no_grad():  # an untrained net sees damage at random: enough of both here
         net.code_generator.location.read.weight.mul_(100)
