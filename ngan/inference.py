@@ -46,6 +46,7 @@ _BATCH = 8  # faces that the networks see at a time
 
 # Beginnings of `Result.notes`, by which programs tell them apart
 NO_FACE = "No face was found:"
+NO_FACE_MARKED = "What was marked lies in none of the known faces:"
 NO_DAMAGE = "No damage was found:"
 
 _logger = logging.getLogger(__name__)
@@ -166,15 +167,15 @@ class Inpainter:
         job = _Job(picture, np.asarray(on_white(picture)), hole, picture)
         job.faces = self._given_faces(job, faces) if faces is not None else find_faces(job.rgb, hole)
         lost = hole is None and not job.faces  # the whole picture is all there is to search for damage
-        if lost or (faces is None and _fills_whole(job.faces, picture.size)):
-            if not job.faces:
-                job.notes.append(f"{NO_FACE} the picture was taken as a whole, as if it were one.")
+        whole = lost or (faces is None and _fills_whole(job.faces, picture.size))
+        if not job.faces:
+            elsewhere = hole is not None and bool(find_faces(job.rgb) if faces is None else faces)
+            job.notes.append(_note_of_no_face(elsewhere, whole))
+        if whole:
             job.faces = []
             self._fill_whole(job)
-            return job
-        if not job.faces:
-            job.notes.append(f"{NO_FACE} what was marked was continued from its surroundings.")
-        self._fill_faces(job)
+        else:
+            self._fill_faces(job)
         return job
 
     def _given_faces(self, job: "_Job", given: Sequence[FaceLike]) -> list[Face]:
@@ -314,6 +315,15 @@ def _fills_whole(faces: list[Face], size: tuple[int, int]) -> bool:
     # Portraits whose eyes stand 0.05 higher got neither eyes nor mouths when they were filled as a whole.
     near = max(abs(face.x - width / 2), abs(face.y - height / 2)) < 0.03 * side
     return len(faces) == 1 and near and 0.8 < face.side / side < 1.2 and abs(face.angle) < 6
+
+
+def _note_of_no_face(elsewhere: bool, whole: bool) -> str:
+    """Say what was done where no face is to be filled: whether there is one `elsewhere`, and how it was filled."""
+    if whole:  # better than the surroundings with a face elsewhere too: L1 of 5.0 against 10.4 of 255 in 30 boxes
+        return f"{NO_FACE_MARKED if elsewhere else NO_FACE} the picture was taken as a whole, as if it were a face."
+    if elsewhere:
+        return f"{NO_FACE_MARKED} it was continued from its surroundings."
+    return f"{NO_FACE} what was marked was continued from its surroundings."
 
 
 def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -336,6 +336,18 @@ def test_without_a_face_the_strokes_are_filled_and_it_is_said(inpainter: Inpaint
     assert "as a whole" in square.notes[0] and len(square.inside) == 1 and square.inside[0].final.size == (64, 60)
 
 
+@pytest.mark.parametrize(("width", "how"), [(900, "it was continued"), (560, "the picture was taken as a whole")])
+def test_a_face_that_is_not_marked_is_not_said_to_be_missing(inpainter: Inpainter, width: int, how: str):
+    canvas, hole = photo(width, 500, Face(150, 300, 200)), np.zeros((500, width), bool)
+    hole[60:100, width - 120 : width - 60] = True
+    words = f"What was marked lies in none of the known faces: {how}"
+    (note,) = inpainter.fill(canvas, hole).notes
+    assert note.startswith(words)
+    (note,) = inpainter.fill(canvas, hole, [Face(150, 300, 200)]).notes
+    assert note.startswith("What was marked lies in none of the known faces: it was continued")
+    assert inpainter.fill(canvas, hole, []).notes[0].startswith("No face was found:")
+
+
 def test_a_picture_framed_as_training_faces_is_filled_as_a_whole(inpainter: Inpainter):
     canvas = photo(200, 200, Face(100, 100, 225))
     hole = mark(canvas, Face(100, 100, 225), 0.2, y=0.2)
