@@ -154,7 +154,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
-    inpaint.add_argument("face", metavar="FACE", nargs="?", help="a picture, a folder of pictures or a quoted pattern")
+    inpaint.add_argument(
+        "face",
+        metavar="FACE",
+        nargs="?",
+        help="a picture, a folder of pictures or a quoted pattern, which leaves out what lies within OUT and MASK",
+    )
     inpaint.add_argument(
         "mask",
         metavar="MASK",

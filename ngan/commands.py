@@ -82,7 +82,7 @@ def _plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool
         raise ValueError(f"{face} and {mask}: give two files or two folders")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; many faces need a folder to write to")
-    base, faces = list_pictures(options.face, options.recursive)
+    base, faces = list_pictures(options.face, options.recursive, [folder for folder in (out, mask) if folder])
     for folder in (base, mask):
         if folder is not None and out.exists() and out.samefile(folder):
             raise ValueError(f"{out} is an input; write somewhere else, so that nothing is lost")

@@ -34,12 +34,13 @@ class Task:
     read: Callable[[], Reading]
 
 
-def list_pictures(where: str, recursive: bool) -> tuple[Path, list[Path]]:
+def list_pictures(where: str, recursive: bool, without: Sequence[Path] = ()) -> tuple[Path, list[Path]]:
     """List the pictures of a folder or a pattern, without hidden ones, in the order of their names.
 
     Args:
         where: a folder, or a pattern such as "photos/*.jpg" or "photos/**/*.png".
         recursive: of a folder: take its subfolders' too.
+        without: folders that pictures of a pattern are left out of, if they lie below its base.
 
     Returns:
         The folder that their outputs' paths are relative to, and the pictures.
@@ -54,6 +55,8 @@ def list_pictures(where: str, recursive: bool) -> tuple[Path, list[Path]]:
         fixed = [part for part in base.parts[:-1]]
         magic = next((i for i, part in enumerate(fixed) if glob.has_magic(part)), len(fixed))
         base, found = Path(*fixed[:magic]), map(Path, glob.glob(where, recursive=True))
+        inner = [folder.resolve() for folder in without if base.resolve() in folder.resolve().parents]
+        found = [path for path in found if not any(path.parent.resolve().is_relative_to(folder) for folder in inner)]
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     pictures = [
         path

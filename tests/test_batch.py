@@ -182,6 +182,17 @@ def test_patterns_are_resolved_here_not_by_the_shell(here, tmp_path, pattern, ex
     assert sorted(str(path.relative_to("out")) for path in Path("out").rglob("*.*")) == expected
 
 
+def test_a_pattern_leaves_out_what_lies_within_the_output_and_the_masks(here, model, capsys):
+    for folder in ("faces/x", "faces/masks/x"):
+        os.makedirs(folder)
+    for name in ("a.png", "b.png"):
+        write_pair(f"faces/x/{name}", f"faces/masks/x/{name}")
+    for filled in (2, 0):  # the same command goes on
+        assert main(["inpaint", "faces/**/*.png", "faces/masks", "-o", "faces/filled", "--model", model]) == 0
+        assert summary(capsys)[-1].startswith(f"ngan: {filled} of 2 faces filled")
+    assert sorted(os.listdir("faces/filled/x")) == ["a.png", "b.png"]
+
+
 def test_a_pattern_whose_output_is_an_input_is_refused(here, model, capsys):
     write_folders(["a.png"])
     os.rename("faces", "out")
