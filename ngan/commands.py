@@ -22,6 +22,8 @@ from ngan.onnx_model import check_onnx, export_onnx
 from ngan.saving import JPEG, check_writable, output_suffix, quiet_pillow, save_picture, write_bytes
 from ngan.tasks import Task, file_tasks, list_pictures, read_task, row_tasks
 
+_TRUE = ("1", "true", "t", "yes", "y", "on")  # as Accelerate reads its variables
+
 
 def inpaint(options: argparse.Namespace) -> int:
     """Fill a picture, or this process's share of many."""
@@ -32,10 +34,8 @@ def inpaint(options: argparse.Namespace) -> int:
     tasks, refused, single = _plan(options)
     mine = tasks[share.rank :: share.count]
     refused = dict(list(refused.items())[share.rank :: share.count])
-    device = options.device
-    if device is None and share.count > 1 and torch.cuda.is_available():
-        device = f"cuda:{os.environ.get('LOCAL_RANK', share.rank)}"
-    inpainter = _load(options.model, device, backend=options.backend, self_ensemble=not options.no_self_ensemble)
+    how = {"backend": options.backend, "self_ensemble": not options.no_self_ensemble}
+    inpainter = _load(options.model, _device(options, share), **how)
 
     start = time.perf_counter()
     fill = partial(inpainter.fill, show_inside=False)
@@ -56,6 +56,17 @@ def inpaint(options: argparse.Namespace) -> int:
             path = path.with_stem(f"{path.stem}-{share.rank:02}-of-{share.count:02}")
         _write_json(path, report)
     return 1 if outcome.failed else 0
+
+
+def _device(options: argparse.Namespace, share: Share) -> str | None:
+    """The device that is named, or else this process's part of what the launcher gives; None = the best there is."""
+    if options.device is not None or options.backend == "onnx":
+        return options.device
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in _TRUE:
+        return "cpu"
+    if share.count > 1 and torch.cuda.is_available():
+        return f"cuda:{int(os.environ.get('LOCAL_RANK', share.rank)) % torch.cuda.device_count()}"
+    return None
 
 
 def _plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool]:

@@ -158,6 +158,39 @@ def test_inpaint_refuses_what_cannot_be_done(here, model, capsys, monkeypatch, w
 
 
 @pytest.mark.parametrize(
+    ("variables", "words", "device"),
+    [
+        ({}, [], None),
+        ({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}, [], "cuda:1"),
+        ({"RANK": "5", "WORLD_SIZE": "8"}, [], "cuda:1"),
+        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "3"}, [], "cuda:1"),  # more processes than GPUs
+        ({"RANK": "1", "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}, [], "cpu"),
+        ({"RANK": "1", "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "false"}, [], "cuda:1"),
+        ({"RANK": "1", "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}, ["--device", "cuda:0"], "cuda:0"),
+        ({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}, ["--backend", "onnx"], None),
+    ],
+)
+def test_each_process_has_the_device_that_the_launcher_means(here, model, monkeypatch, variables, words, device):
+    class Chosen(Exception):
+        pass
+
+    def choose(model, device, **how):
+        raise Chosen(device)
+
+    for name in ("LOCAL_RANK", "ACCELERATE_USE_CPU"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("ngan.commands.Inpainter", choose)
+    write_pair()
+    with pytest.raises(Chosen) as chosen:
+        main(["inpaint", "face.png", "mask.png", "-o", "out.png", "--model", model, *words])
+    assert chosen.value.args == (device,)
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "COMMAND"),
