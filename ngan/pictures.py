@@ -13,6 +13,7 @@ from ngan.deep import carrying, content_of, decoded
 
 MAX_PIXELS = 100_000_000  # of a picture
 MIN_SIDE = 16  # of a picture, in pixels
+_SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}  # as colour profiles call them
 _ONE_PICTURE = ("MPO", "HEIF", "PSD")  # formats whose further frames are previews and the like, or layers
 
 Source = Image.Image | np.ndarray | str | Path
@@ -82,7 +83,7 @@ def read_picture(image: Source) -> Image.Image:
     Returns:
         A picture of that mode if it was of one; bilevel ones come as L, palettes as RGB or, transparent, RGBA, all
         others as RGB. Of 16 bits a channel, `ngan.deep.sixteen_bits` of it tells all, and its own 8 are the nearest. A
-        colour profile stays in `info` where the mode stayed.
+        colour profile stays in `info` where the mode stayed or is one of its colour space.
 
     Raises:
         PictureError: it cannot be read, or is too large, too small, or of a kind that has no fixed meaning.
@@ -98,7 +99,7 @@ def read_picture(image: Source) -> Image.Image:
     content = content_of(picture)
     orientation = _orientation(picture) if content else 1  # asked for now: Pillow forgets it when it turns a TIFF
     picture = _upright(picture, image, "image")
-    profile = picture.info.get("icc_profile")
+    mode, profile = picture.mode, picture.info.pop("icc_profile", None)
     if content:
         try:
             picture = carrying(decoded(content, orientation, picture))
@@ -107,8 +108,8 @@ def read_picture(image: Source) -> Image.Image:
     elif picture.mode.startswith("I"):
         picture = carrying(_whole_numbers(picture, "image"))
     else:
-        return _to_eight_bits(picture, "image")
-    if profile:
+        picture = _to_eight_bits(picture, "image")
+    if profile and (picture.mode == mode or profile[16:20] == _SPACES[picture.mode]):
         picture.info["icc_profile"] = profile
     return picture
 

@@ -129,6 +129,21 @@ def test_a_colour_profile_stays(inpainter: Inpainter):
     assert inpainter(image, box_mask(40, 40)).info["icc_profile"] == b"profile"
 
 
+@pytest.mark.parametrize(
+    ("mode", "space", "kept"),
+    [("CMYK", b"CMYK", False), ("P", b"RGB ", True), ("1", b"GRAY", True), ("1", b"RGB ", False)],
+)
+def test_a_colour_profile_goes_where_the_colours_become_others(
+    inpainter: Inpainter, tmp_path: Path, mode: str, space: bytes, kept: bool
+):
+    image = Image.fromarray(noise(40, 40, 3)).convert(mode)
+    image.info["icc_profile"] = profile = bytes(16) + space + bytes(108)
+    result = inpainter(image, box_mask(40, 40))
+    assert result.info.get("icc_profile") == (profile if kept else None) and image.info["icc_profile"] == profile
+    result.save(tmp_path / "out.png")
+    assert Image.open(tmp_path / "out.png").info.get("icc_profile") == (profile if kept else None)
+
+
 def test_masks_of_all_kinds_mean_the_same(tmp_path: Path):
     hole = box_mask(30, 20)
     white = hole.astype(np.uint8) * 255
