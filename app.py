@@ -2,7 +2,10 @@
 
 import os
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # Gradio reads it when it is imported
+from page.sweeping import keep_swept, own_folder
+
+os.environ["GRADIO_TEMP_DIR"] = str(own_folder())  # Gradio reads both when it is imported
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 try:
     import spaces  # ZeroGPU wants it imported before torch
@@ -10,7 +13,6 @@ except ImportError:
     spaces = None
 
 import importlib.util
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from page.photos import MAX_MEGAPIXELS, MAX_UPLOAD
 
 ROOT = Path(__file__).parent
 PAGE = ROOT / "page"
+FOLDER = Path(os.environ["GRADIO_TEMP_DIR"])  # all files that the page and Gradio write
 EXAMPLES = [  # caption, picture, mask; without one the damage is found
     ("Two faces", "wide.jpg", "wide_mask.png"),
     ("Scratches", "scratched.jpg", "scratched_mask.png"),
@@ -33,7 +36,8 @@ EXAMPLES = [  # caption, picture, mask; without one the damage is found
     ("No mask", "astronaut_marked.png", None),
 ]
 BRUSH = ("#" + bytes(PAINT[:3]).hex(), PAINT[3] / 255)
-KEPT_SECONDS = 3000  # files older than this are deleted, every ten minutes: after an hour at most
+KEPT_SECONDS = 2940  # files older than this are deleted
+SWEPT_SECONDS = 600  # every so often: after an hour at most
 WAITING = 64  # requests that may wait in the queue
 SESSIONS = 100  # that Gradio remembers, at 0.1 MB each: more than wait in the queue, as each API call is one
 
@@ -72,19 +76,16 @@ def _card() -> str:
     return views.about(card.read_text()) if card.is_file() else f"The model is `{source}` on the Hugging Face Hub."
 
 
-def _results_folder() -> Path:
-    return Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio")
-
-
 example_files = [(ROOT / "examples" / name, mask and ROOT / "examples" / mask) for _, name, mask in EXAMPLES]
-handlers = Handlers(fill_photo, _results_folder(), example_files, KEPT_SECONDS)
+handlers = Handlers(fill_photo, FOLDER, example_files, KEPT_SECONDS)
 
-with gr.Blocks(title="Face inpainting by a nested GAN", delete_cache=(600, KEPT_SECONDS)) as demo:
+with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
     gr.Markdown(HEAD, elem_id="head")
     if notice:
         warning = f'<div role="alert">{views.message(notice, kind="wrong")}</div>'
         gr.HTML(warning, padding=False, elem_id="notice")
     photo = gr.Textbox(visible=False)  # the name under which the server remembers the opened photo
+    opened = gr.Textbox(visible=False)  # the same, if the file that was given last could be opened; else empty
     with gr.Row():
         with gr.Column():  # an editor straight inside a Row may measure the whole Row
             with gr.Row():
@@ -160,12 +161,12 @@ with gr.Blocks(title="Face inpainting by a nested GAN", delete_cache=(600, KEPT_
     results = [slider, inside, download, lossless, note, picker, photo, examples, status]
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     network = {"concurrency_limit": 1, "concurrency_id": "network"}
-    opener.upload(handlers.open_photo, opener, [editor, photo, picker, status], **quiet).then(
-        handlers.find_faces, photo, [picker, status, faces_part], **quiet, **network
+    opener.upload(handlers.open_photo, opener, [editor, photo, opened, picker, status], **quiet).success(
+        handlers.find_faces, opened, [picker, status, faces_part], **quiet, **network
     )
     mask_opener.upload(handlers.open_mask, [mask_opener, editor, photo], [editor, photo, status], **quiet)
     busy = {"show_progress_on": [status], "api_visibility": "private"}
-    hole.click(handlers.random_hole, [editor, photo, picker], [editor, status], **busy)
+    hole.click(handlers.random_hole, [editor, photo, picker], [editor, photo, status], **busy)
     find.click(handlers.mark_damage, [editor, photo, picker], [editor, status], **busy, **network)
     fill.click(handlers.fill_painted, [editor, photo, picker], results, **busy, **network)
 
@@ -183,6 +184,8 @@ with gr.Blocks(title="Face inpainting by a nested GAN", delete_cache=(600, KEPT_
     called.click(handlers.find_damage_in_file, image_in, mask_out, api_name="find_damage", **network)
 
 demo.queue(max_size=WAITING)
+kept = {file for block in demo.blocks.values() for file in block.keep_in_cache}  # the examples' pictures
+keep_swept(FOLDER.parent, KEPT_SECONDS, SWEPT_SECONDS, kept)
 
 if __name__ == "__main__":
     mcp = os.environ.get("NGAN_MCP") == "1"

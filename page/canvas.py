@@ -5,7 +5,6 @@ copy, and what is painted is scaled back to the photo, which stays on the server
 enlarged for the canvas: the brush is then as large on every picture.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,14 +58,12 @@ class Photo:
     Attributes:
         path: of the uploaded file; None if the picture came onto the canvas by itself: from a camera or a clipboard.
         canvas: what the canvas that shows it looks like.
-        mask: of an uploaded mask file, or None.
-        painted: fingerprint of what the mask file painted.
+        mask: path of the mask file that was painted on it, or None.
     """
 
     path: str | None
     canvas: "Look"
     mask: str | None = None
-    painted: str = ""
 
 
 @dataclass
@@ -88,24 +85,37 @@ class Drawing:
     def mask(self) -> Image.Image | None:
         """What is painted, L, {0, 255}, at the picture's size; None if nothing is.
 
+        Of a mask file's marks it holds just their pixels, but for those that were rubbed out.
+
         Raises:
             Unusable: everything is painted, or a mask file that is gone.
         """
         if not self.painted.any():
             return None
-        if self.painted.all():
+        hole = self._of_file() if self.photo.mask else _enlarged(self.painted, self.picture.size)
+        if not hole.any():
+            return None
+        if hole.all():
             raise Unusable("Everything is painted: leave some of the face to go by.")
-        if self.photo.mask and self.photo.painted == _fingerprint(self.painted):
-            try:  # nobody painted over it: the file itself is exact
-                return Image.fromarray(open_mask(self.photo.mask, self.picture.size).astype(np.uint8) * 255)
-            except FileNotFoundError as error:
-                raise Unusable(EXPIRED.replace("photo", "mask")) from error
-        return Image.fromarray(self.painted.astype(np.uint8) * 255).resize(self.picture.size, Image.Resampling.NEAREST)
+        return Image.fromarray(hole.astype(np.uint8) * 255)
+
+    def _of_file(self) -> np.ndarray:
+        """(H, W) of the picture, bool: the mask file, and what was painted and rubbed out since."""
+        try:
+            marked = open_mask(self.photo.mask, self.picture.size)
+        except FileNotFoundError as error:
+            raise Unusable(EXPIRED.replace("photo", "mask")) from error
+        shown = shrink_mask(marked, self.canvas.size)
+        strokes = self.painted & _wider(_wider(self.painted & ~shown))  # across a thin mark, all of it is painted over
+        marked |= _enlarged(strokes, self.picture.size)
+        return marked & ~_enlarged(shown & ~self.painted, self.picture.size)
 
 
 def show(picture: Image.Image, path: str | None) -> tuple[dict, Photo]:
     """Put a picture on an empty canvas; returns the editor's value and what is to be remembered."""
-    small = ImageOps.contain(on_white(picture), (PAINT_SIDE, PAINT_SIDE), Image.Resampling.LANCZOS)
+    scale = PAINT_SIDE / max(picture.size)
+    size = tuple(max(2, round(side * scale)) for side in picture.size)  # thinner marks than two cells are specks
+    small = on_white(picture).resize(size, Image.Resampling.LANCZOS)
     return _value(small, None), Photo(path, Look.of(small))
 
 
@@ -146,11 +156,15 @@ def read(value: dict[str, Any] | None, photo: Photo | None) -> Drawing:
 
 
 def shrink_mask(mask: Image.Image | np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bring a mask to the canvas, (H, W), bool: a cell of it is painted if any of its pixels is."""
+    """Bring a mask to the canvas, (H, W), bool: a cell of it is painted if any of its pixels is.
+
+    A mark that is one cell wide is made three wide: it can be seen, and is no speck when it comes back.
+    """
     grey = mask if isinstance(mask, Image.Image) else Image.fromarray(mask.astype(np.uint8) * 255)
-    if grey.size == size:
-        return np.asarray(grey) > 0
-    return np.asarray(grey.resize(size, Image.Resampling.BOX)) > 0
+    for step in ((size[0], grey.height), size):  # at once, a pixel's share of a cell may round to nothing
+        grey = grey.resize(step, Image.Resampling.BOX).point(lambda value: 255 if value else 0)
+    painted = np.asarray(grey) > 0
+    return painted | _wider(painted & ~_without_specks(painted))
 
 
 def with_mask(drawing: Drawing, path: str) -> tuple[dict, Photo]:
@@ -161,8 +175,8 @@ def with_mask(drawing: Drawing, path: str) -> tuple[dict, Photo]:
         FileNotFoundError: it is not there any more.
     """
     hole = open_mask(path, drawing.picture.size)
-    drawing.painted = _without_specks(shrink_mask(hole, drawing.canvas.size))
-    drawing.photo = replace(drawing.photo, mask=path, painted=_fingerprint(drawing.painted))
+    drawing.painted = shrink_mask(hole, drawing.canvas.size)
+    drawing.photo = replace(drawing.photo, mask=path)
     return _value(drawing.canvas, drawing.painted), drawing.photo
 
 
@@ -198,15 +212,23 @@ def _value(canvas: Image.Image, painted: np.ndarray | None) -> dict:
     return value
 
 
+def _enlarged(painted: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring what is painted on the canvas to a picture of (width, height) `size`."""
+    return np.asarray(Image.fromarray(painted).resize(size, Image.Resampling.NEAREST))
+
+
 def _without_specks(painted: np.ndarray) -> np.ndarray:
     """Drop marks thinner than two pixels: the eraser leaves such dots at the rim of a stroke."""
-    core = painted[1:, 1:] & painted[:-1, 1:] & painted[1:, :-1] & painted[:-1, :-1]
-    kept = np.zeros_like(painted)
-    for rows in (slice(1, None), slice(None, -1)):
-        for columns in (slice(1, None), slice(None, -1)):
-            kept[rows, columns] |= core
-    return kept
+    squares = np.logical_and.reduce(_corners(painted))
+    return np.logical_or.reduce(_corners(np.pad(squares, 1)))
 
 
-def _fingerprint(painted: np.ndarray) -> str:
-    return hashlib.sha256(repr(painted.shape).encode() + np.packbits(painted).tobytes()).hexdigest()
+def _wider(painted: np.ndarray) -> np.ndarray:
+    """Add a pixel on all sides."""
+    squares = np.logical_or.reduce(_corners(painted))
+    return np.logical_or.reduce(_corners(np.pad(squares, 1)))
+
+
+def _corners(painted: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The four pixels of every square of two by two, (H - 1, W - 1) each."""
+    return painted[1:, 1:], painted[1:, :-1], painted[:-1, 1:], painted[:-1, :-1]

@@ -6,8 +6,8 @@ Where the editor is an output, an error is shown by `gr.Warning`: after a `gr.Er
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -49,16 +49,17 @@ class Handlers:
         self.memory = Memory(seconds)
 
     def open_photo(self, path: str | None) -> tuple:
-        """Put a photo on the canvas; returns editor, photo, face picker and words."""
+        """Put a photo on the canvas; returns editor, photo, the same if it could be opened, face picker and words."""
         try:
             if path is None:
                 raise Unusable("Choose a file first.")
             picture = _open(path)
         except Unusable as error:
             gr.Warning(str(error))
-            return gr.skip(), gr.skip(), gr.skip(), views.message(str(error), kind="wrong")
+            return gr.skip(), gr.skip(), None, gr.skip(), views.message(str(error), kind="wrong")
         value, photo = canvas.show(picture, path)
-        return value, self.memory.keep(photo), None, views.message("Looking for faces…")
+        name = self.memory.keep(photo)
+        return value, name, name, None, views.message("Looking for faces…")
 
     def find_faces(self, name: str | None) -> tuple:
         """Look for faces in the opened photo; returns face picker, words and the part of the page to mark faces in."""
@@ -109,20 +110,22 @@ class Handlers:
         return canvas.paint(drawing.canvas, found | drawing.painted), views.message(text)
 
     def random_hole(self, value: dict | None, name: str | None, picker: dict | None) -> tuple:
-        """Paint a random hole in place of what is painted; returns editor and words."""
+        """Paint a random hole in place of what is painted; returns editor, photo and words."""
         try:
             photo = self.memory.get(name)
             drawing = canvas.read(value, photo)
             faces = views.known_faces(picker) if photo and photo.canvas == drawing.photo.canvas else []
         except Unusable as error:
             gr.Warning(str(error))
-            return gr.skip(), views.message(str(error), kind="wrong")
+            return gr.skip(), gr.skip(), views.message(str(error), kind="wrong")
         scale = drawing.canvas.width / drawing.picture.width
         faces = [Face(face.x * scale, face.y * scale, max(1.0, face.side * scale)) for face in faces]
         generator = torch.Generator()
         generator.seed()
         hole = canvas.random_hole(drawing.canvas.size, faces, generator)
-        return canvas.paint(drawing.canvas, hole), views.message("A random hole. Press Fill to see it filled.")
+        forgotten = self.memory.keep(replace(drawing.photo, mask=None)) if drawing.photo.mask else gr.skip()
+        words = views.message("A random hole. Press Fill to see it filled.")
+        return canvas.paint(drawing.canvas, hole), forgotten, words
 
     def fill_painted(self, value: dict | None, name: str | None, picker: dict | None) -> tuple:
         """Fill what is painted; returns what to show of it, in the order of the page's results."""
@@ -132,9 +135,8 @@ class Handlers:
             mask = drawing.mask()
             if mask is None:
                 raise Unusable("Nothing is painted yet: paint over the part to fill, or let the damage be found.")
-            return self._filled(
-                drawing, mask, _faces(picker, drawing, photo), picker if photo == drawing.photo else None
-            )
+            known = views.known_faces(picker) if photo == drawing.photo else []
+            return self._filled(drawing, mask, _faces(picker, drawing, photo), known)
         except (Unusable, PictureError) as error:
             raise gr.Error(_words(error), print_exception=False) from error
 
@@ -153,7 +155,7 @@ class Handlers:
             mask = drawing.mask()
         if mask.getbbox() is None:
             raise gr.Error("No damage was found in this example by the model that is loaded.", print_exception=False)
-        return value, *self._filled(drawing, mask, None, None)
+        return value, *self._filled(drawing, mask, None, [])
 
     def inpaint(self, image: str | None, mask: str | None = None) -> str:
         """Fill a picture file where a mask file is white; all other pixels are returned bit for bit.
@@ -188,16 +190,14 @@ class Handlers:
             raise gr.Error(_words(error), print_exception=False) from error
         return self._write(result.mask, "damage.png")
 
-    def _filled(
-        self, drawing: canvas.Drawing, mask: Image.Image, faces: list | None, picker: dict[str, Any] | None
-    ) -> tuple:
+    def _filled(self, drawing: canvas.Drawing, mask: Image.Image, faces: list | None, known: Sequence[Face]) -> tuple:
         start = time.perf_counter()
         result = self.fill(drawing.picture, mask, faces)
         seconds = time.perf_counter() - start
         size = drawing.picture.size
         saved = photos.save_result(result.final, drawing.photo.path, self._new_folder())
         pair = views.small(drawing.picture, SHOW_SIDE), views.small(result.final, SHOW_SIDE)
-        shown = views.squares(drawing.canvas, size, views.known_faces(picker), result.faces, faces is not None)
+        shown = views.squares(drawing.canvas, size, known, result.faces, faces is not None)
         kind = saved.file.suffix[1:].upper().replace("JPG", "JPEG").replace("TIF", "TIFF")
         return (
             gr.update(value=pair, visible=True),

@@ -16,7 +16,7 @@ from ngan.inference import Result, Stages
 from page.canvas import PAINT
 from page.photos import Unusable
 
-MAX_FACES = 64  # squares that are taken from the page
+MAX_FACES = 64  # squares of a person's choice that are filled at a time
 STAGE_SIDE = 320  # longest side of a stage as it is shown, in pixels
 
 _STAGES = (
@@ -122,8 +122,11 @@ def chosen_faces(
     """
     if not isinstance(value, dict) or not value.get("edited"):
         return None
+    known = known_faces(value)
+    if len(known) > MAX_FACES:
+        raise Unusable(f"{len(known)} faces are marked; at most {MAX_FACES} can be filled at a time. Remove some.")
     faces: list[Face | tuple[float, float, float, float]] = []
-    for entry, face in zip(value.get("faces") or [], known_faces(value), strict=True):
+    for entry, face in zip(value.get("faces") or [], known, strict=True):
         half = face.side / 2
         left, top = max(0.0, face.x - half), max(0.0, face.y - half)
         right, bottom = min(float(size[0]), face.x + half), min(float(size[1]), face.y + half)
@@ -143,12 +146,8 @@ def known_faces(value: dict[str, Any] | None) -> list[Face]:
         return []
     entries = value.get("faces") or []
     try:
-        if len(entries) > MAX_FACES:
-            raise Unusable(f"{len(entries)} faces are marked; at most {MAX_FACES} can be filled at a time.")
         faces = [Face(*(float(entry[name]) for name in ("x", "y", "side", "angle"))) for entry in entries]
     except (TypeError, KeyError, ValueError) as error:
-        if isinstance(error, Unusable):
-            raise
         raise Unusable("The squares of the faces cannot be read. Open the photo again.") from error
     if any(max(abs(face.x), abs(face.y), face.side) > 1e6 for face in faces):
         raise Unusable("A face's square lies far outside of the picture. Move it or remove it.")

@@ -1,6 +1,7 @@
 """Tests of the page without a browser: its handlers called by hand, and the page as a program over HTTP."""
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -14,15 +15,17 @@ import httpx
 import numpy as np
 import pytest
 from editor import ROOT, noise_picture, page_model, running_page
-from gradio.route_utils import delete_files_created_by_app
+from gradio import FileData
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import ExifTags, Image, JpegImagePlugin
+from test_sweeping import aged, wait_until_gone
 
 from page import photos, views
-from page.canvas import Look, Photo
+from page.canvas import Look, Photo, shrink_mask
 from page.memory import Memory
 from page.photos import Unusable
+from page.sweeping import sweep
 
 NAMES = ("slider", "inside", "download", "lossless", "note", "picker", "photo", "examples", "status")
 
@@ -36,7 +39,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NGAN_MODEL", str(model))
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
+        cache = tmp_path_factory.mktemp("cache")
+        aged(cache / "ngan" / "killed" / "photo.png")
+        patch.setenv("GRADIO_TEMP_DIR", str(cache))
         spec = importlib.util.spec_from_file_location("app_under_test", ROOT / "app.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -86,7 +91,7 @@ def check_filled(pictures: tuple, original: np.ndarray, mask: np.ndarray) -> Non
 
 def open_and_paint(app: ModuleType, path: Path, rows: slice, columns: slice) -> tuple[dict, str, np.ndarray]:
     """Open a photo and paint a part of it, given in shares of the canvas."""
-    canvas, photo, _, _ = app.handlers.open_photo(str(path))
+    canvas, photo, *_ = app.handlers.open_photo(str(path))
     width, height = canvas["background"].size
     part = (
         slice(round(side * part.start), round(side * part.stop)) for side, part in ((height, rows), (width, columns))
@@ -179,7 +184,7 @@ def test_a_photo_that_the_server_forgot_is_asked_for_again(app: ModuleType, tmp_
     with pytest.raises(gr.Error, match="not on this server any more.*Open it again"):
         fill(app, canvas, photo)
     for action in (app.handlers.mark_damage, app.handlers.random_hole):
-        _, words = action(canvas, photo, None)
+        *_, words = action(canvas, photo, None)
         assert "Open it again" in words and "Open it again" in said.pop()
 
 
@@ -284,9 +289,9 @@ def test_files_that_cannot_be_opened_are_named_so(
         frames[0].resize((9, 9)).save(path)
     elif name:
         path.write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00heicmif1" + bytes(200))
-    canvas, photo, picker, words = app.handlers.open_photo(path and str(path))
+    canvas, photo, opened, picker, words = app.handlers.open_photo(path and str(path))
     assert len(said) == 1 and re.search(message, said[0]) and str(tmp_path) not in said[0]
-    assert canvas == photo == picker == gr.skip() and views.message(said[0], kind="wrong") == words
+    assert canvas == photo == picker == gr.skip() and opened is None and views.message(said[0], kind="wrong") == words
     if path:
         with pytest.raises(gr.Error, match=message):
             app.handlers.inpaint(str(path))
@@ -297,7 +302,7 @@ def test_a_mask_file_is_painted_and_used_to_the_pixel(app: ModuleType, tmp_path:
     hole[301:403, 207:509] = True
     Image.fromarray(image).save(tmp_path / "photo.png")
     Image.fromarray(hole).save(tmp_path / "mask.png")
-    canvas, photo, _, _ = app.handlers.open_photo(str(tmp_path / "photo.png"))
+    canvas, photo, *_ = app.handlers.open_photo(str(tmp_path / "photo.png"))
     canvas, photo, _ = app.handlers.open_mask(str(tmp_path / "mask.png"), canvas, photo)
     result = np.asarray(Image.open(fill(app, canvas, photo)["download"]["value"]))
     assert np.array_equal(result[~hole], image[~hole]) and (result[hole] != image[hole]).any(axis=-1).mean() > 0.9
@@ -320,12 +325,111 @@ def test_a_mask_file_is_painted_and_used_to_the_pixel(app: ModuleType, tmp_path:
         assert re.search(message, said[-1]) and str(tmp_path) not in said[-1] and answer[0] == gr.skip()
 
 
+def scratched(folder: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Write `folder`/photo.png, and mask.png of thin lines, dots and a blob; returns their pixels."""
+    image, hole = noise_picture(side, side), np.zeros((side, side), bool)
+    hole[side // 4, 20:-20] = hole[40:-40, side // 3] = hole[0, 5] = hole[-1, -1] = True
+    hole[np.arange(90, 190), np.arange(90, 190)] = True
+    hole[side // 2 : side // 2 + 31, side // 2 : side // 2 + 43] = True
+    Image.fromarray(image).save(folder / "photo.png")
+    Image.fromarray(hole).save(folder / "mask.png")
+    return image, hole
+
+
+@pytest.mark.parametrize("side", [300, 768, 1900])
+def test_thin_marks_of_a_mask_file_are_shown_and_filled_to_the_pixel(app: ModuleType, tmp_path: Path, side: int):
+    image, hole = scratched(tmp_path, side)
+    hole[side // 2 : side // 2 + 31] = False  # scratches alone
+    Image.fromarray(hole).save(tmp_path / "mask.png")
+    canvas, photo, *_ = app.handlers.open_photo(str(tmp_path / "photo.png"))
+    canvas, photo, words = app.handlers.open_mask(str(tmp_path / "mask.png"), canvas, photo)
+    shown = np.asarray(canvas["layers"][0].resize((side, side), Image.Resampling.NEAREST))[..., 3] > 0
+    assert shown[hole].all() and shown.mean() < 0.1 and "The mask is painted" in words
+    result = np.asarray(Image.open(fill(app, canvas, photo)["download"]["value"]))
+    changed = (result != image).any(axis=-1)
+    assert not changed[~hole].any() and changed[hole].mean() > 0.8
+
+
+@pytest.mark.parametrize("side", [300, 768, 1900])
+def test_strokes_and_rubbing_out_leave_the_rest_of_a_mask_file_exact(app: ModuleType, tmp_path: Path, side: int):
+    image, hole = scratched(tmp_path, side)
+    canvas, photo, *_ = app.handlers.open_photo(str(tmp_path / "photo.png"))
+    canvas, photo, _ = app.handlers.open_mask(str(tmp_path / "mask.png"), canvas, photo)
+    layer = np.array(canvas["layers"][0])
+    layer[600:700, 200:300] = (255, 45, 139, 153)  # a stroke across the upright line
+    layer[150:250, 500:600] = 0  # a part of the lying line rubbed out
+    got = fill(app, value(canvas["background"], Image.fromarray(layer)), photo)
+    changed = (np.asarray(Image.open(got["download"]["value"])) != image).any(axis=-1)
+    cell = side / 768
+    inner, outer = ((slice(round((600 + k) * cell), round((700 - k) * cell)),
+                     slice(round((200 + k) * cell), round((300 - k) * cell))) for k in (1, -5))  # fmt: skip
+    rubbed = (slice(round(150 * cell), round(250 * cell)), slice(round(500 * cell), round(600 * cell)))
+    expected, maybe = hole.copy(), np.zeros_like(hole)
+    expected[rubbed] = False
+    expected[inner] = maybe[outer] = True
+    assert not changed[~(expected | maybe)].any() and changed[expected].mean() > 0.8
+    assert changed[inner].mean() > 0.8 and changed[hole & expected & ~maybe].mean() > 0.8
+
+
+def test_a_random_hole_takes_the_place_of_a_mask_file(app: ModuleType, tmp_path: Path):
+    image, _ = scratched(tmp_path, 300)
+    canvas, photo, *_ = app.handlers.open_photo(str(tmp_path / "photo.png"))
+    canvas, photo, _ = app.handlers.open_mask(str(tmp_path / "mask.png"), canvas, photo)
+    canvas, photo, _ = app.handlers.random_hole(canvas, photo, None)
+    hole = np.asarray(canvas["layers"][0].resize((300, 300), Image.Resampling.NEAREST))[..., 3] > 0
+    result = np.asarray(Image.open(fill(app, canvas, photo)["download"]["value"]))
+    changed = (result != image).any(axis=-1)
+    assert not changed[~hole].any() and changed[hole].mean() > 0.8
+
+
+def test_single_pixels_of_a_very_long_mask_are_shown():
+    hole = np.zeros((400, 100_000), bool)
+    hole[123, 45_678] = True
+    shown = shrink_mask(hole, (768, 3))
+    assert shown[0, 350] and shown.sum() == 6
+
+
+@pytest.mark.parametrize("size", [(16, 60_000), (60_000, 16)])
+def test_a_very_narrow_picture_is_opened_and_filled(app: ModuleType, tmp_path: Path, size: tuple[int, int]):
+    image, hole = noise_picture(*size[::-1]), np.zeros(size[::-1], bool)
+    hole[4:10, 4:10] = True
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    Image.fromarray(hole).save(tmp_path / "mask.png")
+    canvas, photo, *_ = app.handlers.open_photo(str(tmp_path / "photo.png"))
+    assert sorted(canvas["background"].size) == [2, 768] and app.handlers.find_faces(photo)[0]["faces"] == []
+    canvas, photo, _ = app.handlers.open_mask(str(tmp_path / "mask.png"), canvas, photo)
+    result = np.asarray(Image.open(fill(app, canvas, photo)["download"]["value"]))
+    assert np.array_equal(result[~hole], image[~hole]) and (result[hole] != image[hole]).any(axis=-1).mean() > 0.8
+
+
+def test_a_refused_file_leaves_the_open_photo_and_its_squares(app: ModuleType, tmp_path: Path, said: list[str]):
+    """Runs the events of the button as they are wired, on what the page holds."""
+    (tmp_path / "text.png").write_text("no picture")
+    opening = next(event for event in app.demo.fns.values() if event.name == "open_photo")
+    chain = [opening, *(event for event in app.demo.fns.values() if event.trigger_after == opening._id)]
+    held = {}
+
+    def choose(path: Path) -> None:
+        held[app.opener] = str(path)
+        for event in chain:
+            answers = event.fn(*(held.get(block) for block in event.inputs))
+            held.update((block, got) for block, got in zip(event.outputs, answers, strict=True) if got != gr.skip())
+
+    choose(ROOT / "examples" / "wide.jpg")
+    assert "2 faces found" in held[app.status] and len(held[app.picker]["faces"]) == 2
+    held[app.picker] = {**held[app.picker], "faces": held[app.picker]["faces"][:1], "edited": True}
+    before = {block: held[block] for block in (app.editor, app.photo, app.picker)}
+    choose(tmp_path / "text.png")
+    assert "not a picture that can be read" in held[app.status] and len(chain) == 2
+    assert all(held[block] is kept for block, kept in before.items())
+
+
 def test_found_damage_is_painted_to_be_changed(app: ModuleType, said: list[str]):
     image = Image.fromarray(noise_picture(60, 50))
     given, _ = painted(60, 50)
     editor, words = app.handlers.mark_damage(value(image, given), None, None)
     found = np.asarray(editor["layers"][0])[..., 3] > 0
-    direct = np.asarray(app.inpainter.fill(image).mask) > 0
+    direct = shrink_mask(app.inpainter.fill(image).mask, image.size)
     assert direct.any() and "Painted what looks damaged" in words
     assert np.array_equal(found, direct | (np.asarray(given)[..., 3] > 0))
     got = fill(app, editor)
@@ -337,11 +441,11 @@ def test_found_damage_is_painted_to_be_changed(app: ModuleType, said: list[str])
 
 def test_a_random_hole_is_drawn_on_the_faces_that_are_known(app: ModuleType, tmp_path: Path):
     Image.fromarray(noise_picture(200, 400)).save(tmp_path / "photo.png")
-    canvas, photo, _, _ = app.handlers.open_photo(str(tmp_path / "photo.png"))
+    canvas, photo, *_ = app.handlers.open_photo(str(tmp_path / "photo.png"))
     picker = {"faces": [{"x": 300.0, "y": 100.0, "side": 80.0, "angle": 0.0}]}
     holes = []
     for _ in range(4):
-        editor, _ = app.handlers.random_hole(canvas, photo, picker)
+        editor, *_ = app.handlers.random_hole(canvas, photo, picker)
         hole = np.asarray(editor["layers"][0])[..., 3] > 0
         rows, columns = np.nonzero(hole)
         assert columns.min() >= 260 * 768 / 400 - 2 and columns.max() <= 340 * 768 / 400 + 2
@@ -380,14 +484,27 @@ def test_squares_that_the_page_does_not_make_are_refused(app: ModuleType, tmp_pa
         fill(app, canvas, photo, {"faces": faces, "edited": True})
 
 
+def test_many_faces_may_be_found_but_not_chosen(app: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    Image.fromarray(noise_picture(60, 80)).save(tmp_path / "photo.png")
+    canvas, photo, _ = open_and_paint(app, tmp_path / "photo.png", slice(0.2, 0.8), slice(0.5, 0.7))
+    faces = [{"x": 9 + number, "y": 9, "side": 9, "angle": 0, "by": "found"} for number in range(70)]
+    got = fill(app, canvas, photo, {"faces": faces})
+    assert "Filled in" in got["status"] and len(got["picker"]["faces"]) >= 70
+    *_, words = app.handlers.random_hole(canvas, photo, {"faces": faces})
+    assert "A random hole" in words
+    monkeypatch.setattr(app.handlers, "fill", lambda *_: pytest.fail("work was done for nothing"))
+    with pytest.raises(gr.Error, match="70 faces are marked; at most 64"):
+        fill(app, canvas, photo, {"faces": faces, "edited": True})
+
+
 def test_where_no_face_is_found_the_page_says_what_to_do(app: ModuleType, tmp_path: Path):
     Image.fromarray(noise_picture(60, 50) // 64).save(tmp_path / "photo.png")
-    canvas, photo, _, _ = app.handlers.open_photo(str(tmp_path / "photo.png"))
+    canvas, photo, *_ = app.handlers.open_photo(str(tmp_path / "photo.png"))
     picker, words, part = app.handlers.find_faces(photo)
     assert picker["faces"] == [] and "Add it under" in words and part["open"]
     canvas, photo, _ = open_and_paint(app, tmp_path / "photo.png", slice(0.2, 0.5), slice(0.2, 0.5))
     assert "No face was found" in (words := fill(app, canvas, photo)["status"]) and "press Fill again" in words
-    _, photo, _, _ = app.handlers.open_photo(str(ROOT / "examples" / "wide.jpg"))
+    _, photo, *_ = app.handlers.open_photo(str(ROOT / "examples" / "wide.jpg"))
     picker, words, part = app.handlers.find_faces(photo)
     assert len(picker["faces"]) == 2 and "2 faces found" in words and part == gr.skip()
 
@@ -409,21 +526,30 @@ def test_the_card_is_shown_without_its_front_matter():
 
 
 def test_nothing_is_kept_after_its_time(app: ModuleType):
-    """Runs what `delete_cache` runs on a schedule, on the files of a result."""
+    """Sweeps what a killed page left, and what a result and a refused file leave, as if an hour had passed."""
+    cache = app.FOLDER.parent
+    wait_until_gone(cache / "killed")  # swept at the start
     image, (paint, _) = noise_picture(60, 50), painted(60, 50)
     got = fill(app, value(Image.fromarray(image), paint))
     file = app.download.postprocess(got["download"]["value"])
     app.download.move_resource_to_block_cache(file.path)
     slider = app.slider.postprocess(got["slider"]["value"])
-    kept = [Path(file.path), *(Path(picture.path) for picture in slider.root)]
-    for path in kept[1:]:
-        app.slider.move_resource_to_block_cache(str(path))
-    assert all(path.is_file() for path in kept)
-    delete_files_created_by_app(app.demo, 3600)
-    assert all(path.is_file() for path in kept)
-    delete_files_created_by_app(app.demo, 0)
-    assert not any(path.is_file() for path in kept)
-    assert app.demo.delete_cache[0] + app.demo.delete_cache[1] <= 3600
+    written = [Path(file.path), Path(got["download"]["value"]), *(Path(picture.path) for picture in slider.root)]
+    refused = app.FOLDER / "refused.txt"
+    refused.write_text("no picture")
+    app.opener.preprocess(FileData(path=str(refused)))  # leaves an empty file beside it
+    sweep(cache, 3600)
+    assert all(path.is_file() for path in written) and app.kept
+    others = [path for path in cache.rglob("*") if str(path) not in app.kept and path.is_file()]
+    assert len(others) > len(written)
+    for path in cache.rglob("*"):
+        if str(path) not in app.kept:
+            os.utime(path, (0, 0))
+    sweep(cache, app.KEPT_SECONDS)
+    left = [path for path in cache.rglob("*") if path.is_file()]
+    assert sorted(map(str, left)) == sorted(app.kept)
+    assert {path for path in cache.rglob("*") if path.is_dir()} == {app.FOLDER, *(path.parent for path in left)}
+    assert app.KEPT_SECONDS + app.SWEPT_SECONDS < 3600 and not app.demo.delete_cache
     assert not any(getattr(block, "flagging_mode", None) for block in app.demo.blocks.values())
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from editor import CHROMIUM, CHROMIUM_ARGS, ROOT, Editor, page_model, running_page
+from editor import CHROMIUM, CHROMIUM_ARGS, ROOT, Editor, noise_picture, page_model, running_page
 from PIL import Image, ImageDraw, ImageFilter
 
 pytestmark = pytest.mark.slow
@@ -222,6 +222,30 @@ def test_what_is_erased_is_not_filled(browser, url: str, picture: Path):
         check_stroke(page, url, picture)
 
 
+def test_thin_marks_of_a_mask_file_stay_exact_beside_a_stroke(browser, url: str, tmp_path: Path):
+    truth = noise_picture(*SIZE[::-1])
+    Image.fromarray(truth).save(tmp_path / "photo.png")
+    lines = np.zeros(SIZE[::-1], bool)
+    lines[60, 40:560] = lines[80:440, 520] = True
+    lines[np.arange(100, 220), np.arange(100, 220)] = True
+    Image.fromarray(lines).save(tmp_path / "mask.png")
+    with opened(browser, url, "mask") as page:
+        editor = Editor(page, CANVAS)
+        editor.open(tmp_path / "photo.png")
+        status(page, "found")
+        page.locator("input[data-testid^='Mask file']").set_input_files(str(tmp_path / "mask.png"))
+        status(page, "The mask is painted")
+        page.wait_for_timeout(1000)
+        for stroke, apart in ((False, ~lines), (True, ~lines & ~near_stroke(RADIUS + 6))):
+            if stroke:
+                editor.choose("Brush")
+                editor.stroke(POINTS)
+            _, after = fill(page, url)
+            changed = (after != truth).any(axis=-1)
+            assert changed[lines].mean() > 0.8 and not changed[apart].any()
+            assert (changed[near_stroke(RADIUS - 6)].mean() > 0.8) == stroke
+
+
 def test_found_damage_is_changed_and_filled(browser, url: str):
     with opened(browser, url, "found") as page:
         editor = Editor(page, (768, 768))
@@ -286,11 +310,15 @@ def test_files_that_cannot_be_used_are_named_so(browser, url: str, picture: Path
     (tmp_path / "broken.png").write_bytes(picture.read_bytes()[:900])
     (tmp_path / "heavy.png").write_bytes(bytes(65 * 1024 * 1024))
     with opened(browser, url, "errors") as page:
-        Editor(page, CANVAS)
+        Editor(page, CANVAS).open(picture)
+        status(page, "No face was found")
+        page.locator("#faces .add").click()
         for name, words in (("text", "not a picture"), ("moving", "animated"), ("broken", "broken picture")):
             page.locator("#editor input[type=file]").set_input_files(str(next(tmp_path.glob(f"{name}.*"))))
             toast(page, words)
+            page.wait_for_timeout(3000)  # in which faces would be looked for again
             status(page, words)
+            assert page.locator("#faces g.added").count() == 1
         page.locator("#editor input[type=file]").set_input_files(str(tmp_path / "heavy.png"))
         toast(page, "size")
         page.wait_for_timeout(500)

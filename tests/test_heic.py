@@ -110,7 +110,7 @@ def test_the_page_fills_it_and_returns_a_jpeg_and_an_exact_png(tmp_path, name):
         lying = Image.fromarray(gradient()).transpose(Image.Transpose.ROTATE_90)
         lying.save(path, "AVIF", exif=turned, quality=90)
     page = handlers(tmp_path)
-    editor, photo, _, _ = page.open_photo(str(path))
+    editor, photo, *_ = page.open_photo(str(path))
     width, height = editor["background"].size
     assert width * SIZE[1] == height * SIZE[0]
     paint = np.zeros((height, width, 4), np.uint8)
