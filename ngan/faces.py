@@ -24,6 +24,7 @@ _CLOSE_SIDE = 320  # side of the copy in which what surrounds a hole is looked a
 _MAX_GROUPS = 6  # of strokes that are looked at closer, the largest first; each takes up to a quarter second
 _SMALLEST = 24  # side of the smallest face frame of a copy, in pixels
 _TURNS = (-30.0, 30.0, -50.0, 50.0)  # of copies, degrees; a cascade stands some 15 to 20 degrees of tilt
+_ROOM = 0.55, 0.95  # across and down: heads are farther apart than so many sides of the mean of both squares
 _APART, _PROFILE_APART = 0.4, 0.7  # of the larger square: nearer hits are one face; profiles are met less exactly
 _FRAME, _DOWN = 0.585, 0.0845  # of the square: side of the frontal frame, and how far below the middle it sits
 # The last two of the profile cascade, for a face that looks to the left, and how far to the right it sits: means over
@@ -60,7 +61,10 @@ def find_faces(rgb: np.ndarray, hole: np.ndarray | None = None) -> list[Face]:
     if hole is None:
         hits = copies.search((0.0,)) or copies.search(_TURNS) or copies.search_profiles()
         return _distinct(_align(rgb, None, hit) for hit in hits)
-    faces = _distinct(_align(rgb, hole, hit) for hit in copies.search((0.0,)) if touches(hit.face, hole))
+    upright = copies.search((0.0,))
+    faces = _distinct(_align(rgb, hole, hit) for hit in upright if touches(hit.face, hole))
+    # Beside a sure face, a hole is rather in clothes or hands, which look like profiles once they are filled.
+    sure = [hit.face for hit in upright if hit.score >= _SURE]
     tilted: list[_Hit] | None = None
     for box in strokes(hole)[:_MAX_GROUPS]:
         part = np.zeros_like(hole)
@@ -71,11 +75,16 @@ def find_faces(rgb: np.ndarray, hole: np.ndarray | None = None) -> list[Face]:
         for look in range(3):
             if look == 0:
                 if tilted is None:
-                    tilted = copies.search(_TURNS) + copies.search_profiles()
+                    tilted = copies.search(_TURNS) + copies.search_profiles(filled=not sure)
                 hits = tilted
             else:
-                hits = closer.search((0.0,)) if look == 1 else closer.search(_TURNS) + closer.search_profiles()
-            aligned = [_align(rgb, hole, hit) for hit in hits if touches(hit.face, part)]
+                hits = (
+                    closer.search((0.0,))
+                    if look == 1
+                    else closer.search(_TURNS) + closer.search_profiles(filled=not sure)
+                )
+            free = [hit for hit in hits if touches(hit.face, part) and _has_room(hit.face, sure)]
+            aligned = [_align(rgb, hole, hit) for hit in free]
             if any(aligned):
                 faces = _distinct([*faces, *aligned])
                 break
@@ -144,10 +153,10 @@ class _Copies:
                 hits += self._hits(boxes, counts, matrix, turn, True)
         return _thin(hits)
 
-    def search_profiles(self) -> list[_Hit]:
-        """Look for faces that look to either side; the surest first."""
+    def search_profiles(self, filled: bool = True) -> list[_Hit]:
+        """Look for faces that look to either side, in the copy whose hole is filled too or not; the surest first."""
         hits = []
-        for picture in self.pictures:
+        for picture in self.pictures if filled else self.pictures[:1]:
             for flip in (False, True):
                 # the cascade was made from faces that look to the left
                 view = np.ascontiguousarray(picture[:, ::-1]) if flip else picture
@@ -255,6 +264,16 @@ def _distinct(faces: Iterable[Face | None]) -> list[Face]:
 
 def _same(face: Face, other: Face, apart: float = _APART) -> bool:
     return math.hypot(face.x - other.x, face.y - other.y) < apart * max(face.side, other.side)
+
+
+def _has_room(face: Face, others: list[Face]) -> bool:
+    """Tell whether a face is not in the way of any other: necks and collars look like faces once a hole is filled."""
+    for other in others:
+        reach = (face.side + other.side) / 2
+        x, y = (face.x - other.x) / reach, (face.y - other.y) / reach
+        if math.hypot(x / _ROOM[0], y / _ROOM[1]) < 1:
+            return False
+    return True
 
 
 def _around(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -11,7 +11,8 @@ from PIL import Image
 from ngan.faces import face_in, find_faces
 from ngan.framing import EYE_Y, LEFT_EYE_X, RIGHT_EYE_X, Face, strokes, touches
 
-ASTRONAUT = np.asarray(Image.open(Path(__file__).parent.parent / "examples" / "astronaut.png").convert("RGB"))
+EXAMPLES = Path(__file__).parent.parent / "examples"
+ASTRONAUT = np.asarray(Image.open(EXAMPLES / "astronaut.png").convert("RGB"))
 
 
 def photo(width: int, height: int, *faces: Face, squeeze: float = 1.0) -> np.ndarray:
@@ -139,6 +140,15 @@ def test_only_the_faces_that_a_stroke_touches_count():
     for face, truth in zip(found, faces, strict=False):
         check(face, truth)
     assert len(find_faces(canvas)) == 3
+
+
+@pytest.mark.parametrize("box", [(267, 312, 370, 415), (306, 338, 409, 441), (430, 330, 700, 600)])
+def test_clothes_beside_a_face_are_no_face(box: tuple[int, int, int, int]):
+    canvas = np.asarray(Image.open(EXAMPLES / "wide.jpg").convert("RGB"))
+    left, top, right, bottom = box
+    hole = np.zeros(canvas.shape[:2], bool)
+    hole[top:bottom, left:right] = True
+    assert find_faces(canvas, hole) == []
 
 
 def test_no_face_is_found_where_there_is_none():
