@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from ngan.faces import Face
-from ngan.inference import Result, Stages
+from ngan.inference import NO_FACE, NO_FACE_MARKED, Result, Stages
 from page.canvas import PAINT
 from page.photos import Unusable
 
@@ -161,7 +161,7 @@ def summary(result: Result, size: tuple[int, int], seconds: float) -> str:
     count = len(result.faces)
     faces = "" if not count else (", 1 face" if count == 1 else f", {count} faces")
     done = f"Filled in {seconds:.1f} s{faces}. The picture has its own {size[0]} x {size[1]} pixels."
-    missed = any(note.startswith("No face was found:") for note in result.notes)
+    missed = any(note.startswith((NO_FACE, NO_FACE_MARKED)) for note in result.notes)
     hint = ["If there is one, add it under “Faces in the picture” and press Fill again."] if missed else []
     return message(done, *result.notes, *hint).replace("<p", f'<p data-run="{time.time_ns()}"', 1)
 
