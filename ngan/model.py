@@ -23,6 +23,7 @@ from torch import nn
 from ngan.discriminators import CodeDiscriminator, GlobalDiscriminator, JointHead, Judgement, LocalDiscriminator
 from ngan.features import CHANNELS
 from ngan.generators import CodeGenerator, ImageGenerator
+from ngan.hub import split_revision
 from ngan.masks import composite
 
 _AT_MOST = 4096  # of any width, depth or size: beyond it a configuration is an error, not a model
@@ -85,13 +86,11 @@ class _StrictHubMixin(PyTorchModelHubMixin):
             ConnectionError: the download broke off, again and again.
             huggingface_hub.errors.HfHubHTTPError: the Hub has no such model or does not answer.
         """
-        source = str(pretrained_model_name_or_path)
+        source, revision = split_revision(str(pretrained_model_name_or_path))
         if not Path(source).is_dir() and (source.startswith((".", "~", os.sep)) or source.count("/") > 1):
             raise FileNotFoundError(f"{source}: no such folder, and not a Hub id, which reads organisation/name")
-        if "@" in source and not Path(source).is_dir():
-            source, revision = source.split("@", 1)
-            if kwargs.setdefault("revision", revision) != revision:
-                raise ValueError(f"{source}@{revision}: revision={kwargs['revision']!r} says otherwise; give one")
+        if revision is not None and kwargs.setdefault("revision", revision) != revision:
+            raise ValueError(f"{source}@{revision}: revision={kwargs['revision']!r} says otherwise; give one")
         try:
             if kwargs.get("subfolder"):  # the mixin would take arguments from another class's config.json, one up
                 defaults = dict.fromkeys(("revision", "cache_dir", "token"))
