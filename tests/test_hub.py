@@ -182,6 +182,12 @@ def test_a_revision_is_what_follows_the_at_sign_unless_a_file_is_called_so(tmp_p
     assert split_revision(f"{tmp_path}/old@home") == (f"{tmp_path}/old@home", None)
 
 
+def test_a_revision_may_hold_slashes(hub, tmp_path):
+    hub.put(NAME, saved(tmp_path)[1])
+    with pytest.raises(RevisionNotFoundError):  # asked for at the Hub, and not taken for a folder
+        NGAN.from_pretrained(f"{NAME}@refs/pr/1")
+
+
 def test_an_exported_file_comes_from_the_revision_that_is_named(hub, tmp_path):
     content = export_onnx(saved(tmp_path)[0])
     commit = hub.put(NAME, {"model.onnx": content})
