@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def variant_arguments(name: str, seed: int, folder: Path, rest: list[str]) -> list[str]:
     """Return the training script's words for a variant: common ones, then the user's, then the variant's own."""
-    steps = parse_config(rest)[0].max_train_steps
+    steps = round(parse_config(rest)[0].max_train_steps * VARIANTS[name].updates)
     common = {
         "find_share": 0.0,
         "local_zoom": 1.0,
@@ -96,6 +96,7 @@ def variant_arguments(name: str, seed: int, folder: Path, rest: list[str]) -> li
     }
     own = {
         **VARIANTS[name].fields,
+        "max_train_steps": steps,
         "seed": seed,
         "output_dir": folder,
         "validation_split": "",

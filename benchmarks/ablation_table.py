@@ -93,14 +93,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _conditions(result: dict[str, Any]) -> dict[str, Any]:
     """Return what must be equal for two results to stand in one table."""
-    config = {
-        key: result["config"][key] for key in ("dataset", "image_size", "batch_size", "masks", "max_train_steps")
-    }
+    config = {key: result["config"][key] for key in ("dataset", "image_size", "batch_size", "masks")}
     measured = {key: result["evaluation"][key] for key in ("n", "seed", "border_width")}
-    images = {"images trained on": result["training"]["images"]}
+    # of the comparison: a variant's own updates are a multiple of them, rounded
+    updates = {"updates": round(result["training"]["updates"] / VARIANTS[result["variant"]].updates)}
     mix = {"shares of mixed holes": result.get("mix", FIRST_MIX)}
     how = {key: result[key] for key in ("split", "features", "irregular_masks")}
-    return {**config, **mix, **measured, **images, **how}
+    return {**config, **mix, **measured, **updates, **how}
 
 
 def _introduction(results: dict[str, list[dict[str, Any]]]) -> str:

@@ -53,7 +53,8 @@ def test_every_variant_trains_is_measured_and_stands_in_the_table(face_folder, t
     assert files == {"costs.json", *(f"{name}-seed0.json" for name in VARIANTS)}
     for name, variant in VARIANTS.items():
         result = json.loads((tmp_path / f"results/{name}-seed0.json").read_text())
-        assert result["training"]["updates"] == 6 and result["training"]["images"] == 12
+        updates = 21 if name == "ngan_longer" else 6  # 3.45 times as many
+        assert result["training"]["updates"] == updates and result["training"]["images"] == 2 * updates
         kinds = {"center", "box", "freeform", "center off frame", "feature off frame"}
         assert set(result["evaluation"]["masks"]) == kinds
         assert list(result["evaluation"]["ratios"]) == [bin_name(*ends) for ends in BINS]
@@ -91,7 +92,12 @@ def test_every_variant_trains_is_measured_and_stands_in_the_table(face_folder, t
     assert ablation_table.main(words) == 2
     assert "shares of mixed holes is" in capsys.readouterr().err
 
-    other["config"]["batch_size"] = 3
+    other["training"]["updates"] = 21  # longer than the others, and not as its variant says
+    (tmp_path / "results/glcic-seed0.json").write_text(json.dumps(other))
+    assert ablation_table.main(words) == 2
+    assert "updates is 21" in capsys.readouterr().err
+
+    other["training"]["updates"], other["config"]["batch_size"] = 6, 3
     (tmp_path / "results/glcic-seed0.json").write_text(json.dumps(other))
     assert ablation_table.main(words) == 2
     assert "batch_size is" in capsys.readouterr().err
