@@ -1,6 +1,6 @@
 """Measure how fast the command line fills folders and data sets of photos, and plan 100,000 of them; prints JSON.
 
-python benchmarks/batch_rate.py --json benchmarks/batch_rate.json
+python -m benchmarks.batch_rate --json benchmarks/batch_rate.json
 
 The photos are made: the example portrait at `KINDS`' sizes, each lit, shifted and compressed differently, half of them
 faces cut out as data sets have them, with a mask over eyes, nose or mouth. Each run is the command itself as its own
@@ -27,14 +27,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageEnhance
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+import ngan.batch as batch
+import ngan.inference as inference
+from ngan.framing import Face
+from ngan.inference import Inpainter
+from ngan.tasks import file_tasks, list_pictures
 
-import ngan.batch as batch  # noqa: E402
-import ngan.inference as inference  # noqa: E402
-from ngan.framing import Face  # noqa: E402
-from ngan.inference import Inpainter  # noqa: E402
-from ngan.tasks import file_tasks, list_pictures  # noqa: E402
+ROOT = Path(__file__).parent.parent
 
 PORTRAIT = ROOT / "examples" / "astronaut.png"
 KINDS = ((178, 178, True), (178, 178, True), (512, 512, False), (1280, 960, False))  # width, height, face only

@@ -1,6 +1,6 @@
 """Count the faces that the search finds in portraits pasted into larger photos, painted and tilted too; prints JSON.
 
-python benchmarks/faces_found.py --pictures FOLDER --json benchmarks/faces_found.json
+python -m benchmarks.faces_found --pictures FOLDER --json benchmarks/faces_found.json
 
 Each picture of the folder, a portrait of one face, is pasted at a random size, place and tilt. It counts as found when
 a face's middle lies within a quarter of the square from where the same search finds it in the portrait alone.

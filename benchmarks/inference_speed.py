@@ -1,7 +1,7 @@
 """Measure how fast a CPU fills faces: NGAN in several ways, GLCIC's generator of the published size, OpenCV's Telea;
 prints tables, writes JSON.
 
-python benchmarks/inference_speed.py --threads 1 2 --output benchmarks/inference_speed.json
+python -m benchmarks.inference_speed --threads 1 2 --output benchmarks/inference_speed.json
 
 All ways of a size and batch alternate, so that noise hits all alike; figures are medians over the rounds. The
 machine's own rate is that of its fastest 3x3 convolution, of 128 and 256 channels, measured in the same rounds; a
@@ -28,11 +28,8 @@ import cv2
 import onnxruntime
 import torch
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.glcic import GLCICGenerator  # noqa: E402
-from benchmarks.inference_ways import (  # noqa: E402
+from benchmarks.glcic import GLCICGenerator
+from benchmarks.inference_ways import (
     COMPILED,
     ENSEMBLE,
     PRECISIONS,
@@ -44,7 +41,9 @@ from benchmarks.inference_ways import (  # noqa: E402
     make_calls,
     time_shares,
 )
-from ngan.model import NGAN  # noqa: E402
+from ngan.model import NGAN
+
+ROOT = Path(__file__).parent.parent
 
 CASES = ((128, 1), (128, 16), (256, 1), (256, 16))  # side of the pictures in pixels, pictures a call
 Costs = dict[int, dict[str, float]]  # by side, by network, in 10^9 operations a picture

@@ -1,6 +1,6 @@
 """Kill a training with SIGKILL again and again, resume it each time, and compare with one that nobody killed.
 
-    python benchmarks/kill_resume.py --kills 20
+    python -m benchmarks.kill_resume --kills 20
 
 The kills land at random moments of the four things a run does: updates, writing a checkpoint, the final evaluation,
 the export. Where one landed is read from the folder it left behind, and one that came too late is not counted. After
@@ -26,16 +26,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import train_accelerate
+from ngan.average import EMA
+from ngan.checkpoint import list_checkpoints, load_checkpoint
+from ngan.config import parse_config
+from ngan.model import NGAN, NGANDiscriminators
+from ngan.start import make_networks
+from ngan.training import Networks, make_optimizers
 
-import train_accelerate  # noqa: E402
-from ngan.average import EMA  # noqa: E402
-from ngan.checkpoint import list_checkpoints, load_checkpoint  # noqa: E402
-from ngan.config import parse_config  # noqa: E402
-from ngan.model import NGAN, NGANDiscriminators  # noqa: E402
-from ngan.start import make_networks  # noqa: E402
-from ngan.training import Networks, make_optimizers  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 PHASES = ("update", "checkpoint", "evaluation", "export")
 EVERY = 3  # updates between checkpoints

@@ -1,6 +1,6 @@
 """Load on the running page: many requests at once, then many one after another; every answer is checked.
 
-    python benchmarks/load.py --json benchmarks/load.json
+    python -m benchmarks.load --json benchmarks/load.json
 
 It starts `app.py` with the embedded weights on two threads, sends 50 requests of mixed sizes at the same moment and
 then `--soak` small ones, and watches the memory of the server's process. With 0 of either, that part is not run, and

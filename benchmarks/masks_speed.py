@@ -1,23 +1,19 @@
 """Measure how many masks and damaged images per second one process makes, by kind, at 128 and 256 pixels; prints JSON.
 
-python benchmarks/masks_speed.py --seconds 2
+python -m benchmarks.masks_speed --seconds 2
 """
 
 import argparse
 import json
 import platform
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from ngan.damage import DAMAGE_KINDS, damage  # noqa: E402
-from ngan.masks import MASK_KINDS, make_masks  # noqa: E402
+from ngan.damage import DAMAGE_KINDS, damage
+from ngan.masks import MASK_KINDS, make_masks
 
 SIZES = (128, 256)  # sides of the images, in pixels
 

@@ -1,6 +1,6 @@
 """Time a large photo with one face and a painted mouth, from upload bytes to result bytes, by stage; prints JSON.
 
-python benchmarks/photo.py --json benchmarks/photo.json
+python -m benchmarks.photo --json benchmarks/photo.json
 """
 
 import argparse
@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import resource
-import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -19,12 +18,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+import ngan.inference as inference
+from ngan.inference import Inpainter
+from ngan.pictures import read_picture
 
-import ngan.inference as inference  # noqa: E402
-from ngan.inference import Inpainter  # noqa: E402
-from ngan.pictures import read_picture  # noqa: E402
+ROOT = Path(__file__).parent.parent
 
 SIZE = (4000, 3000)  # width and height of the photo, in pixels
 FACE = (1400, 800, 1500)  # left, upper border and side of the pasted face, in pixels

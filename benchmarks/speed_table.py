@@ -1,17 +1,15 @@
 """Write SPEED.md: the figures of inference_speed.json and batch_rate.json, the goals they meet or miss, and why.
 
-python benchmarks/speed_table.py
+python -m benchmarks.speed_table
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+from benchmarks.inference_ways import PREPARED
 
-from benchmarks.inference_ways import PREPARED  # noqa: E402
+ROOT = Path(__file__).parent.parent
 
 FOLDER = ROOT / "benchmarks"
 SHARE_GOAL = 0.6  # of the machine's own convolution rate
@@ -24,7 +22,7 @@ RATIO_GOALS = {  # of `inference_speed.ratios`: what it is, times as fast
 TIME_GOALS = {128: 20.0, 256: 75.0}  # side in pixels: milliseconds for one picture
 _HEAD = """# Speed
 
-Made by `python benchmarks/speed_table.py` from what `inference_speed.py` and `batch_rate.py` measured.
+Made by `python -m benchmarks.speed_table` from what `inference_speed.py` and `batch_rate.py` measured.
 
 ## The networks
 

@@ -1,7 +1,7 @@
 """Measure the training update of the five networks: images a second, share of the device's matrix rate, time by part,
 memory, the loader, and a plain trainer's update as the ratio; prints a table, writes JSON.
 
-python benchmarks/training_speed.py --output benchmarks/training_speed.json
+python -m benchmarks.training_speed --output benchmarks/training_speed.json
 
 Ours, the plain trainer's and the matrix product's repeats alternate, so that noise hits all alike; figures are medians
 over the repeats. All pictures are random: what is in them makes no difference to the time.
@@ -24,17 +24,14 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from plain_trainer import PlainTrainer  # noqa: E402
-
-from ngan.average import EMA  # noqa: E402
-from ngan.batches import TrainingBatches, make_loader  # noqa: E402
-from ngan.config import TrainConfig  # noqa: E402
-from ngan.meter import Meter  # noqa: E402
-from ngan.reframing import source_size  # noqa: E402
-from ngan.start import make_features, make_networks  # noqa: E402
-from ngan.training import Batch, Networks, compile_networks, make_optimizers, train_step  # noqa: E402
+from benchmarks.plain_trainer import PlainTrainer
+from ngan.average import EMA
+from ngan.batches import TrainingBatches, make_loader
+from ngan.config import TrainConfig
+from ngan.meter import Meter
+from ngan.reframing import source_size
+from ngan.start import make_features, make_networks
+from ngan.training import Batch, Networks, compile_networks, make_optimizers, train_step
 
 PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product tells the device's rate
 LEARNING_RATE = 1e-5  # of all: random pictures teach nothing, and weights that explode may change the time

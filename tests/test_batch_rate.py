@@ -1,7 +1,6 @@
 """The benchmark of whole folders: every way fills every picture, and the plan follows from what was measured."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks import batch_rate, speed_table
 from ngan.model import NGAN
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import batch_rate, speed_table  # noqa: E402
 
 RUNS = {
     "folder",

@@ -1,7 +1,6 @@
 """The benchmark of inference: its ways give the same pictures, its figures are those of its file."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from benchmarks import inference_speed, inference_ways
 from ngan.model import NGAN
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import inference_speed, inference_ways  # noqa: E402
 
 
 @pytest.fixture

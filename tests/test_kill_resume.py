@@ -8,16 +8,20 @@ import sys
 import pytest
 from launching import ROOT, environment
 
-sys.path.insert(0, str(ROOT / "benchmarks"))
-from kill_resume import PHASES, plan  # noqa: E402
+from benchmarks.kill_resume import PHASES, plan
 
 
 @pytest.mark.slow
 def test_five_kills_change_no_bit_of_what_a_run_ends_with(tmp_path):
     """Its own process: it forks, which one with threads must not."""
-    command = [sys.executable, str(ROOT / "benchmarks/kill_resume.py"), "--kills", "5", "--json"]
+    command = [sys.executable, "-m", "benchmarks.kill_resume", "--kills", "5", "--json"]
     done = subprocess.run(
-        [*command, str(tmp_path / "result.json")], env=environment(), capture_output=True, text=True, timeout=300
+        [*command, str(tmp_path / "result.json")],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr + done.stdout
     result = json.loads((tmp_path / "result.json").read_text())

@@ -3,18 +3,13 @@
 import copy
 import dataclasses
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from conftest import TINY
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-
-import training_speed
-from plain_trainer import PlainTrainer
-
+from benchmarks import training_speed
+from benchmarks.plain_trainer import PlainTrainer
 from ngan.start import make_networks
 from ngan.training import Networks, make_batch, make_optimizers, train_step
 
