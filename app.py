@@ -123,6 +123,7 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
                 max_height=520,
                 interactive=False,
                 visible=False,
+                buttons=["fullscreen"],  # its download would save the reduced copy that is shown
                 elem_id="slider",
             )
             with gr.Row():
@@ -151,7 +152,7 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
             elem_id="faces",
         )
     with gr.Accordion("Look inside", open=False):
-        inside = gr.HTML(f"<p>{views.INTRODUCTION} Fill a picture to see each step here.</p>", elem_id="inside")
+        inside = gr.HTML(views.NOTHING_INSIDE, elem_id="inside")
     with gr.Accordion("About the model", open=False):
         gr.Markdown(_card(), elem_id="about")
     terms = OWN_TERMS if source == str(EMBEDDED) else OTHER_TERMS
@@ -161,19 +162,24 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
     results = [slider, inside, download, lossless, note, picker, photo, examples, status]
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     network = {"concurrency_limit": 1, "concurrency_id": "network"}
-    opener.upload(handlers.open_photo, opener, [editor, photo, opened, picker, status], **quiet).success(
-        handlers.find_faces, opened, [picker, status, faces_part], **quiet, **network
-    )
     mask_opener.upload(handlers.open_mask, [mask_opener, editor, photo], [editor, photo, status], **quiet)
     busy = {"show_progress_on": [status], "api_visibility": "private"}
     hole.click(handlers.random_hole, [editor, photo, picker], [editor, photo, status], **busy)
     find.click(handlers.mark_damage, [editor, photo, picker], [editor, status], **busy, **network)
-    fill.click(handlers.fill_painted, [editor, photo, picker], results, **busy, **network)
+    filling = fill.click(handlers.fill_painted, [editor, photo, picker], results, **busy, **network)
 
-    def try_example(chosen: gr.SelectData) -> tuple:
-        return handlers.try_example(chosen.index)
+    def try_example(chosen: gr.SelectData, request: gr.Request) -> tuple:
+        return handlers.try_example(chosen.index, request)
 
-    examples.select(try_example, None, [editor, *results], **busy, **network)
+    example = examples.select(try_example, None, [editor, *results], **busy, **network)
+    of_before = [slider, inside, download, lossless, note]
+    opener.upload(
+        handlers.open_photo,
+        opener,
+        [editor, photo, opened, picker, status, *of_before],
+        cancels=[filling, example],  # those that wait; a running one sees itself that its photo is gone
+        **quiet,
+    ).success(handlers.find_faces, opened, [picker, status, faces_part], **quiet, **network)
 
     # What programs call: plain files in, a plain file out
     image_in, mask_in = gr.File(label="image", visible=False), gr.File(label="mask", visible=False)

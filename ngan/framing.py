@@ -84,6 +84,13 @@ def touches(face: Face, hole: np.ndarray) -> bool:
     return bool((np.abs(rotation(-face.angle) @ points).max(axis=0) <= face.side / 2).any())
 
 
+def inside(face: Face, shape: tuple[int, int]) -> np.ndarray:
+    """(H, W), bool: pixels of a photo of that shape that lie in a face's square."""
+    square = np.zeros(shape, np.uint8)
+    cv2.fillConvexPoly(square, np.rint(face.corners - 0.5).astype(np.int32), 1)
+    return square.view(bool)
+
+
 def strokes(hole: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Boxes (left, upper, right, lower border, in pixels) around the parts of a hole, the largest part first.
 

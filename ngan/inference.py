@@ -17,11 +17,10 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
-from torch.nn import functional as F
 
 from ngan.deep import sixteen_bits, with_sixteen_bits
 from ngan.faces import face_in, find_faces
-from ngan.framing import Face, touches
+from ngan.framing import Face, inside, touches
 from ngan.model import NGAN, NGANOutput
 from ngan.paste import (
     cell_of,
@@ -43,6 +42,13 @@ _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training
 _SQUARE = 1.25  # longest side of a picture that is about square, in its shortest
 _WIDER = 1.5  # side of the square in which damage that was found in a face's is followed, in sides of that
 _BATCH = 8  # faces that the networks see at a time
+# Damage is looked for in two squares of a face, its own and one so many times as large: the mean of their logits errs
+# less. Where it is over 0, it is damage if it also is:
+_CLOSER = 0.85
+_SURE = 6.0  # somewhere in the face; else nothing of it is damaged
+_LIKELY = 3.0  # somewhere in its connected part
+_FINE = 2  # points a cell at which damage is judged
+_FRINGE = 2  # points around it that are damaged too: what shrinking, blur and compression have spread
 
 # Beginnings of `Result.notes`, by which programs tell them apart
 NO_FACE = "No face was found:"
@@ -196,7 +202,9 @@ class Inpainter:
         rgb = Image.fromarray(job.rgb)
         if job.hole is None:
             job.whole = self._net(shrink(rgb, None, grid), None)
-            job.hole = _found(job.whole, whole_matrix(job.picture.size, grid), job.rgb.shape[:2])
+            fine = _FINE * grid[0], _FINE * grid[1]
+            logits = cv2.resize(_logits(job.whole), fine, interpolation=cv2.INTER_LINEAR)
+            job.hole = _found(logits, whole_matrix(job.picture.size, fine), job.rgb.shape[:2])
         if not job.check():
             return
         hole = marked(job.hole)
@@ -211,13 +219,14 @@ class Inpainter:
         if job.hole is None:
             job.hole = np.zeros(job.rgb.shape[:2], bool)
             for face in job.faces:
-                look = self._net(cut(job.rgb, None, face, size)[0], None)
+                look, found = self._look(job.rgb, face, _CLOSER)
                 job.looks.append(look)
-                job.hole |= _found(look, face.matrix(size), job.hole.shape)
+                job.hole |= found
             for face in job.faces if job.hole.any() else []:
                 wide = replace(face, side=_WIDER * face.side)
-                look = self._net(cut(job.rgb, None, wide, size)[0], None)
-                job.hole = _continued(job.hole, _found(look, wide.matrix(size), job.hole.shape))
+                # faces so small are not what training showed: in the face's own square its own look is the better one
+                further = self._look(job.rgb, wide)[1] & ~inside(face, job.hole.shape)
+                job.hole = _continued(job.hole, further)
         if not job.check():
             return
         cuts = [cut(job.rgb, job.hole, face, size) for face in job.faces]
@@ -229,6 +238,22 @@ class Inpainter:
             fills.append((correct(output.image, seen, missing), face.matrix(size), face))
         job.looks = job.looks or outputs
         self._finish(job, fills)
+
+    def _look(self, rgb: np.ndarray, face: Face, *closer: float) -> tuple[NGANOutput, np.ndarray]:
+        """Look for damage in a face's square and in squares so many times as large.
+
+        Returns:
+            What the networks made of the face's own square, and the damage of the photo: (H, W), bool.
+        """
+        size = self.model.image_size
+        look = self._net(cut(rgb, None, face, size)[0], None)
+        matrix = face.matrix(_FINE * size)
+        logits = [_moved(_logits(look), face.matrix(size), matrix, _FINE * size)]
+        for scale in closer:
+            square = replace(face, side=scale * face.side)
+            more = self._net(cut(rgb, None, square, size)[0], None)
+            logits.append(_moved(_logits(more), square.matrix(size), matrix, _FINE * size))
+        return look, _found(np.nanmean(logits, axis=0), matrix, rgb.shape[:2])
 
     def _finish(self, job: "_Job", fills: list[tuple[torch.Tensor, np.ndarray, Face | None]]) -> None:
         """Bring fills of grids to the photo's size, blend them, fill what is left, and set the result.
@@ -334,11 +359,46 @@ def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, fl
     return tuple(float(value) for value in box)
 
 
-def _found(look: NGANOutput, matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Mark the damage that the code generator locates: (H, W), bool, in pixels of the photo."""
-    found = (look.location.float().cpu() > 0).float()  # > 0 in logits is over one half
-    found = F.max_pool2d(found, 5, stride=1, padding=2)  # the fringe of damage is damage too
-    return warp_back((found[0, 0] * 255).byte().numpy(), matrix, shape) > 127
+def _logits(look: NGANOutput) -> np.ndarray:
+    return look.location[0, 0].float().cpu().numpy()
+
+
+def _moved(logits: np.ndarray, matrix: np.ndarray, onto: np.ndarray, size: int) -> np.ndarray:
+    """Bring logits of one grid of a photo to another, (size, size); NaN where they do not reach.
+
+    Args:
+        logits: (h, w).
+        matrix: maps the photo's pixels to their cells.
+        onto: to those of the other grid.
+        size: of its side.
+    """
+    to_photo = cv2.invertAffineTransform(onto)
+    turn = matrix[:, :2] @ to_photo[:, :2]
+    between = np.column_stack([turn, matrix[:, :2] @ to_photo[:, 2] + matrix[:, 2]])
+    padded = np.pad(logits, 1, mode="edge")  # half a cell around the middles of the outermost ones is theirs too
+    between[:, 2] += 1
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(
+        padded, between, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan")
+    )
+
+
+def _found(logits: np.ndarray, matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Mark the damage that the code generator locates: (H, W), bool, in pixels of the photo; parts over 0 that reach
+    `_LIKELY`, if any reaches `_SURE`, and a fringe.
+
+    Args:
+        logits: (h, w), finite.
+        matrix: maps the photo's pixels to their points.
+        shape: of the photo, (H, W).
+    """
+    if logits.max() <= _SURE:
+        return np.zeros(shape, bool)
+    parts = cv2.connectedComponents((logits > 0).view(np.uint8))[1]
+    kept = np.zeros(parts.max() + 1, bool)
+    kept[parts[logits > _LIKELY]] = True
+    found = cv2.dilate(kept[parts].view(np.uint8), np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), np.uint8))
+    return warp_back(255 * found, matrix, shape) > 127
 
 
 def _continued(hole: np.ndarray, further: np.ndarray) -> np.ndarray:

@@ -132,11 +132,13 @@ def read(value: dict[str, Any] | None, photo: Photo | None) -> Drawing:
         photo: what is remembered of the photo that was opened last.
 
     Raises:
-        Unusable: there is no picture, or its file was deleted.
+        Unusable: there is no picture, it is all white, or its file was deleted.
     """
     if not value or value.get("background") is None:
         raise Unusable("Open a picture first.")
     background = ImageOps.exif_transpose(value["background"])
+    if on_white(background).getextrema() == ((255, 255),) * 3:
+        raise Unusable("The canvas is empty. Undo may have taken the picture off it: redo, or open it again.")
     painted = np.zeros((background.height, background.width), bool)
     for layer in value.get("layers") or []:
         alpha = ImageOps.exif_transpose(layer).convert("RGBA").getchannel("A")

@@ -16,6 +16,26 @@ const hand_in = () => {
   draw();
 };
 
+// How far the drawing goes on beyond the photo, in its pixels: squares of close portraits are larger than the photo.
+const overhang = () => {
+  const longest = Math.max(value.width, value.height);
+  const beyond = value.faces.map(({ x, y, side }) =>
+    Math.max(side / 2 - x, side / 2 - y, x + side / 2 - value.width, y + side / 2 - value.height)
+  );
+  const most = Math.max(0, ...beyond);
+  return most > 0 ? Math.min(most, 0.15 * longest) + 0.04 * longest : 0;
+};
+
+// The square's corner, in its own coordinates; where that is out of sight, the nearest place that can be seen.
+const corner = (face, unit) => {
+  const turn = new DOMMatrix([1, 0, 0, 1, face.x, face.y]).rotate(face.angle);
+  const point = new DOMPoint(face.side / 2, face.side / 2).matrixTransform(turn);
+  const limit = overhang() - 3 * unit;
+  point.x = Math.min(Math.max(point.x, -limit), value.width + limit);
+  point.y = Math.min(Math.max(point.y, -limit), value.height + limit);
+  return point.matrixTransform(turn.inverse());
+};
+
 const place = (group, face) => {
   const unit = Math.max(value.width, value.height) / 100;
   const half = face.side / 2;
@@ -24,7 +44,8 @@ const place = (group, face) => {
   Object.entries({ x: -half, y: -half, width: face.side, height: face.side, 'stroke-width': 0.7 * unit }).forEach(
     ([key, v]) => frame.setAttribute(key, v)
   );
-  Object.entries({ cx: half, cy: half, r: 2.6 * unit }).forEach(([key, v]) => handle.setAttribute(key, v));
+  const { x, y } = corner(face, unit);
+  Object.entries({ cx: x, cy: y, r: 2.6 * unit }).forEach(([key, v]) => handle.setAttribute(key, v));
 };
 
 const draw = () => {
@@ -34,9 +55,11 @@ const draw = () => {
   buttons.forEach((button) => (button.disabled = !value));
   element.querySelector('.empty').hidden = Boolean(value);
   if (!value) return;
-  const svg = make('svg', { viewBox: `0 0 ${value.width} ${value.height}`, role: 'group' }, stage);
+  const around = overhang();
+  const [width, height] = [value.width + 2 * around, value.height + 2 * around];
+  const svg = make('svg', { viewBox: `${-around} ${-around} ${width} ${height}`, role: 'group' }, stage);
   svg.setAttribute('aria-label', 'The photo, with a square around every face');
-  svg.style.aspectRatio = `${value.width} / ${value.height}`;
+  svg.style.aspectRatio = `${width} / ${height}`;
   make('image', { href: value.image, width: value.width, height: value.height }, svg);
   value.faces.forEach((face, index) => {
     const kind = `face ${face.filled ? 'filled' : ''} ${face.by}`;

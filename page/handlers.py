@@ -5,6 +5,7 @@ Where the editor is an output, an error is shown by `gr.Warning`: after a `gr.Er
 
 import tempfile
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from page.memory import Memory
 from page.photos import Unusable
 
 SHOW_SIDE = 1600  # longest side of what the slider shows, in pixels; the download always has the picture's own size
+
+_PAGES = 1000  # open ones that are told apart, far more than wait in the queue
 
 Fill = Callable[[Image.Image, Image.Image | None, Sequence | None], Result]
 
@@ -47,19 +50,27 @@ class Handlers:
         self.folder = folder
         self.examples = examples
         self.memory = Memory(seconds)
+        self._turns: OrderedDict[str | None, object] = OrderedDict()  # of each open page, its latest picture's token
 
-    def open_photo(self, path: str | None) -> tuple:
-        """Put a photo on the canvas; returns editor, photo, the same if it could be opened, face picker and words."""
+    def open_photo(self, path: str | None, request: gr.Request | None = None) -> tuple:
+        """Put a photo on the canvas.
+
+        Returns:
+            Editor, photo, the same if it opened, face picker, words; and the result of the photo before, gone.
+        """
         try:
             if path is None:
                 raise Unusable("Choose a file first.")
             picture = _open(path)
         except Unusable as error:
             gr.Warning(str(error))
-            return gr.skip(), gr.skip(), None, gr.skip(), views.message(str(error), kind="wrong")
+            return gr.skip(), gr.skip(), None, gr.skip(), views.message(str(error), kind="wrong"), *[gr.skip()] * 5
         value, photo = canvas.show(picture, path)
         name = self.memory.keep(photo)
-        return value, name, name, None, views.message("Looking for faces…")
+        self._turn(request)
+        hidden = gr.update(value=None, visible=False)
+        gone = hidden, views.NOTHING_INSIDE, hidden, hidden, ""
+        return value, name, name, None, views.message("Looking for faces…"), *gone
 
     def find_faces(self, name: str | None) -> tuple:
         """Look for faces in the opened photo; returns face picker, words and the part of the page to mark faces in."""
@@ -127,8 +138,12 @@ class Handlers:
         words = views.message("A random hole. Press Fill to see it filled.")
         return canvas.paint(drawing.canvas, hole), forgotten, words
 
-    def fill_painted(self, value: dict | None, name: str | None, picker: dict | None) -> tuple:
-        """Fill what is painted; returns what to show of it, in the order of the page's results."""
+    def fill_painted(
+        self, value: dict | None, name: str | None, picker: dict | None, request: gr.Request | None = None
+    ) -> tuple:
+        """Fill what is painted; returns what to show of it, in the order of the page's results: of nothing, if another
+        picture was opened meanwhile."""
+        turn = self._turns.get(_session(request))
         try:
             photo = self.memory.get(name)
             drawing = canvas.read(value, photo)
@@ -136,12 +151,15 @@ class Handlers:
             if mask is None:
                 raise Unusable("Nothing is painted yet: paint over the part to fill, or let the damage be found.")
             known = views.known_faces(picker) if photo == drawing.photo else []
-            return self._filled(drawing, mask, _faces(picker, drawing, photo), known)
+            shown = self._filled(drawing, mask, _faces(picker, drawing, photo), known)
         except (Unusable, PictureError) as error:
-            raise gr.Error(_words(error), print_exception=False) from error
+            gr.Warning(_words(error))
+            shown = *[gr.skip()] * 8, views.message(_words(error), kind="wrong")
+        return shown if turn == self._turns.get(_session(request)) else (gr.skip(),) * 9
 
-    def try_example(self, number: int) -> tuple:
+    def try_example(self, number: int, request: gr.Request | None = None) -> tuple:
         """Open an example and fill it; returns editor and what `fill_painted` does."""
+        turn = self._turn(request)
         picture_file, mask_file = self.examples[number]
         picture = _open(picture_file)
         value, photo = canvas.show(picture, str(picture_file))
@@ -155,7 +173,8 @@ class Handlers:
             mask = drawing.mask()
         if mask.getbbox() is None:
             raise gr.Error("No damage was found in this example by the model that is loaded.", print_exception=False)
-        return value, *self._filled(drawing, mask, None, [])
+        shown = value, *self._filled(drawing, mask, None, [])
+        return shown if turn == self._turns.get(_session(request)) else (gr.skip(),) * 10
 
     def inpaint(self, image: str | None, mask: str | None = None) -> str:
         """Fill a picture file where a mask file is white; all other pixels are returned bit for bit.
@@ -190,6 +209,15 @@ class Handlers:
             raise gr.Error(_words(error), print_exception=False) from error
         return self._write(result.mask, "damage.png")
 
+    def _turn(self, request: gr.Request | None) -> object:
+        """Note that a page has another picture now: what is still filled for it belongs to the one before."""
+        session, token = _session(request), object()
+        self._turns[session] = token
+        self._turns.move_to_end(session)
+        while len(self._turns) > _PAGES:
+            self._turns.popitem(last=False)
+        return token
+
     def _filled(self, drawing: canvas.Drawing, mask: Image.Image, faces: list | None, known: Sequence[Face]) -> tuple:
         start = time.perf_counter()
         result = self.fill(drawing.picture, mask, faces)
@@ -220,6 +248,10 @@ class Handlers:
     def _new_folder(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=self.folder))
+
+
+def _session(request: gr.Request | None) -> str | None:
+    return request.session_hash if request else None
 
 
 def _open(path: str | Path | None) -> Image.Image:

@@ -37,6 +37,7 @@ INTRODUCTION = (
     "Two generators, one nested in the other. Each was trained against critics that try to tell its pictures "
     "from real faces: one critic for the sketch, one for the whole picture, one for the filled part alone."
 )
+NOTHING_INSIDE = f"<p>{INTRODUCTION} Fill a picture to see each step here.</p>"
 
 
 def small(picture: Image.Image, side: int) -> Image.Image:

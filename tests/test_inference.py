@@ -5,6 +5,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,7 @@ from test_faces import mark, on_cheek, photo, profile
 
 from ngan import hub, pictures
 from ngan.framing import Face
-from ngan.inference import Inpainter
+from ngan.inference import Inpainter, _found, _moved
 from ngan.model import NGAN
 from ngan.paste import correct
 from ngan.pictures import PictureError, read_mask, read_picture
@@ -241,7 +242,7 @@ def test_a_photo_with_previews_is_one_picture(tmp_path: Path):
 
 def test_mask_free_mode_fills_exactly_what_it_marks(inpainter: Inpainter, net: NGAN):
     with torch.no_grad():  # an untrained net sees damage at random: enough of both here
-        net.code_generator.location.read.weight.mul_(100)
+        net.code_generator.location.read.weight.mul_(1000)
     image = noise(48, 64, 3)
     stages = inpainter.stages(image)
     found = np.asarray(stages.mask) > 0
@@ -422,12 +423,35 @@ def test_damage_is_looked_for_in_each_face(inpainter: Inpainter, net: NGAN):
     assert np.array_equal(np.asarray(result.final), canvas) and "No damage was found" in result.notes[0]
 
 
+def test_damage_is_what_is_sure_somewhere_and_hangs_together():
+    logits, same = np.full((40, 60), -3.0, np.float32), np.array([[1.0, 0, 0], [0, 1, 0]])
+    logits[5:10, 5:10], logits[5, 5] = 1.0, 3.5  # likely in a cell
+    logits[20:25, 5:10] = 2.0  # nowhere likely
+    assert not _found(logits, same, (40, 60)).any()  # and sure nowhere
+    logits[20:25, 30:35] = 7.0
+    marked = np.zeros((40, 60), bool)
+    marked[3:12, 3:12] = marked[18:27, 28:37] = True  # with their fringe of two points
+    assert np.array_equal(_found(logits, same, (40, 60)), marked)
+
+
+def test_looks_at_squares_of_two_sizes_meet_at_the_same_places():
+    near, closer, fine = (Face(100, 90, side, 20.0) for side in (128, 96, 128))
+    rows, columns = np.mgrid[0:180, 0:200].astype(np.float32)
+    slope = columns / 20 - rows / 30
+    at = {face: cv2.warpAffine(slope, face.matrix(32), (32, 32), flags=cv2.INTER_LINEAR) for face in (near, closer)}
+    moved = [_moved(at[face], face.matrix(32), fine.matrix(64), 64) for face in (near, closer)]
+    assert np.isfinite(moved[0]).all() and np.isnan(moved[1][0]).all() and np.isfinite(moved[1][10:54, 10:54]).all()
+    truth = cv2.warpAffine(slope, fine.matrix(64), (64, 64), flags=cv2.INTER_LINEAR)
+    for got in moved:
+        assert np.abs(got - truth)[12:52, 12:52].max() < 0.02
+
+
 def test_damage_is_followed_beyond_the_squares(inpainter: Inpainter, monkeypatch: pytest.MonkeyPatch):
     face, canvas = Face(450, 225, 200), photo(900, 450)
     seen = []
 
-    def found(look: object, matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        side = 32 / matrix[0, 0]  # of the square that was looked at
+    def found(logits: object, matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        side = 64 / matrix[0, 0]  # of the square that was looked at, two points a cell
         seen.append(round(side))
         marks = np.zeros(shape, bool)
         reach = slice(int(450 - side / 2), int(450 + side / 2))
@@ -437,7 +461,7 @@ def test_damage_is_followed_beyond_the_squares(inpainter: Inpainter, monkeypatch
 
     monkeypatch.setattr("ngan.inference._found", found)
     marked = np.asarray(inpainter.fill(canvas, None, [face]).mask) > 0
-    assert seen == [200, 300]
+    assert seen == [200, 300]  # 200: of the mean of both looks
     assert marked[220:230, 301:599].all() and marked.sum() == 10 * 300
 
 
