@@ -1,7 +1,7 @@
 """The square that frames a face as the training faces are framed, and what of a hole lies in it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -85,9 +85,10 @@ def touches(face: Face, hole: np.ndarray) -> bool:
 
 
 def inside(face: Face, shape: tuple[int, int]) -> np.ndarray:
-    """(H, W), bool: pixels of a photo of that shape that lie in a face's square."""
+    """(H, W), bool: pixels of a photo of that shape that lie in a face's square, but those at its sides."""
     square = np.zeros(shape, np.uint8)
-    cv2.fillConvexPoly(square, np.rint(face.corners - 0.5).astype(np.int32), 1)
+    corners = replace(face, side=max(1.0, face.side - 3)).corners
+    cv2.fillConvexPoly(square, np.rint(corners - 0.5).astype(np.int32), 1)
     return square.view(bool)
 
 

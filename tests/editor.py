@@ -39,7 +39,7 @@ def page_model(folder: Path) -> Path:
     net = NGAN(code_width=8, image_width=8, blocks=1, attention_every=0, image_size=32)
     with torch.no_grad():
         net.code_generator.up2.weight.mul_(10)
-        net.code_generator.location.read.weight.mul_(100)  # and is sure of it
+        net.code_generator.location.read.weight.mul_(1000)  # and is sure of it
     net.save_pretrained(folder)
     return folder
 

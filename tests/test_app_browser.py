@@ -74,6 +74,8 @@ def opened(browser, url: str, name: str, **options: object) -> Iterator:
         (ROOT / "artifacts").mkdir(exist_ok=True)
         page.screenshot(path=ROOT / "artifacts" / f"{name}.png", full_page=True, timeout=SLOW)
     assert not outside and not errors
+    page.get_by_role("button", name="About the model").click()  # its card has long lines and tables
+    page.locator("#about").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
     context.close()
 
@@ -301,6 +303,17 @@ def test_an_example_takes_one_click_and_its_faces_can_be_moved(browser, url: str
         assert changed[np.asarray(hole.filter(ImageFilter.MinFilter(9))) > 0].mean() > 0.8
         page.locator("#faces .add").click()
         assert squares.count() == 2
+        for _ in range(30):  # a square larger than the picture, as those of close portraits are
+            page.keyboard.press("+")
+        drawing, handle = (page.locator(f"#faces {part}") for part in ("svg", "g.face:focus .handle"))
+        outer, inner = drawing.bounding_box(), handle.bounding_box()
+        for start, length in (("x", "width"), ("y", "height")):
+            assert outer[start] <= inner[start] and inner[start] + inner[length] <= outer[start] + outer[length] + 1
+        page.mouse.move(inner["x"] + inner["width"] / 2, inner["y"] + inner["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(outer["x"] + outer["width"] / 2 + 9, outer["y"] + outer["height"] / 2 + 9, steps=4)
+        page.mouse.up()
+        assert squares.nth(1).locator(".frame").bounding_box()["width"] < outer["width"] / 2
 
 
 def test_files_that_cannot_be_used_are_named_so(browser, url: str, picture: Path, tmp_path: Path):

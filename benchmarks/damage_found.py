@@ -1,0 +1,93 @@
+"""Measure the search for damage on portraits that have none, and on the same damaged at their own size; prints JSON.
+
+python -m benchmarks.damage_found --pictures FOLDER --json benchmarks/damage_found.json
+
+Nothing of it is as training draws it: scratches of a few pixels, writing and plain boxes are painted on photos of any
+size, each in one colour. Counted are what is marked of sound pictures, and for damaged ones the share of the damage
+that is marked and the PSNR of the whole picture before and after it was found and filled.
+"""
+
+import argparse
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ngan.inference import Inpainter
+
+KINDS = ("scratches", "writing", "box")
+_FIGURES = ("share found", "psnr before", "psnr after")
+
+
+def damaged(picture: Image.Image, kind: str, random: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
+    """Damage an RGB picture; returns it and where, (H, W), bool."""
+    width, height = picture.size
+    mark = Image.new("L", picture.size, 0)
+    draw, unit = ImageDraw.Draw(mark), min(picture.size) / 512
+    if kind == "scratches":
+        for _ in range(4):
+            points = random.uniform(0.1, 0.9, (3, 2)) * (width, height)
+            draw.line([tuple(point) for point in points], fill=255, width=max(1, round(unit * random.integers(5, 12))))
+    elif kind == "writing":
+        draw.fontmode = "1"
+        place = 0.1 * width, random.uniform(0.3, 0.65) * height
+        draw.text(place, "SAMPLE", fill=255, font=ImageFont.load_default(90 * unit))
+    else:
+        left, top = random.uniform(0.2, 0.6, 2) * (width, height)
+        draw.rectangle((left, top, *((left, top) + random.uniform(50, 140, 2) * unit)), fill=255)
+    colour = tuple(int(value) for value in random.integers(0, 256, 3))
+    return Image.composite(Image.new("RGB", picture.size, colour), picture, mark), np.asarray(mark) > 0
+
+
+def psnr(picture: Image.Image, truth: Image.Image) -> float:
+    """PSNR of all of a picture, in dB; at least one pixel must differ."""
+    error = np.square(np.asarray(picture, dtype=np.float64) - np.asarray(truth)).mean()
+    return float(10 * np.log10(255**2 / error))
+
+
+def measure(inpainter: Inpainter, pictures: list[Path]) -> dict[str, object]:
+    """Measure on picture files; returns the report that `main` prints."""
+    sound, rows = [], {kind: [] for kind in KINDS}
+    for number, path in enumerate(pictures):
+        truth, random = Image.open(path).convert("RGB"), np.random.default_rng(number)
+        sound.append((np.asarray(inpainter.fill(truth, show_inside=False).mask) > 0).mean())
+        for kind in KINDS:
+            picture, mark = damaged(truth, kind, random)
+            result = inpainter.fill(picture, show_inside=False)
+            marked = np.asarray(result.mask) > 0
+            rows[kind].append(((marked & mark).sum() / mark.sum(), psnr(picture, truth), psnr(result.final, truth)))
+    return {
+        "pictures": len(pictures),
+        "sound": {
+            "pictures in which anything is marked": float(np.mean(np.array(sound) > 0)),
+            "share marked, mean": float(np.mean(sound)),
+            "share marked, most": float(np.max(sound)),
+        },
+        "damaged": {
+            kind: dict(zip(_FIGURES, map(float, np.mean(own, axis=0)), strict=True)) for kind, own in rows.items()
+        },
+        "machine": platform.machine(),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--pictures", type=Path, required=True, help="folder of portraits without damage")
+    parser.add_argument("--limit", type=int, default=0, help="pictures to take, from the first on; 0 = all (default)")
+    parser.add_argument("--json", type=Path, help="file for the result")
+    options = parser.parse_args(arguments)
+    found = sorted(path for path in options.pictures.iterdir() if path.suffix.lower() in (".jpg", ".png", ".webp"))
+    pictures = found[: options.limit or None]
+    if not pictures:
+        parser.error(f"--pictures {options.pictures}: holds no .jpg, .png or .webp")
+    report = json.dumps(measure(Inpainter(), pictures), indent=2) + "\n"
+    if options.json:
+        options.json.write_text(report)
+    print(report, end="")
+
+
+if __name__ == "__main__":
+    main()
