@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ from ngan.batches import make_batches
 from ngan.card import public, public_fields
 from ngan.checkpoint import Counters, check_finite, list_checkpoints, resume, save_checkpoint, set_aside_later
 from ngan.config import TrainConfig, parse_config
-from ngan.data import FaceSet, load_faces, to_float
+from ngan.data import FaceSet, load_faces, read_streamed, to_float
 from ngan.differences import FEWEST, measure_differences
 from ngan.disk import remove_partial, write_whole
 from ngan.evaluation import evaluate, example_grid, format_table
@@ -95,7 +96,7 @@ class Run:
         if config.compile:
             self.networks = compile_networks(self.networks)
         self.counters = Counters()
-        self.validation: FaceSet | None = None
+        self.validation: FaceSet | torch.Tensor | None = None
         self.validation_split = ""
         self.minutes = 0.0  # of this launch by the main process's clock, as last told to all
 
@@ -182,22 +183,7 @@ def start(run: Run) -> None:
         check_same_start(gather_object([run.counters.step]), run.folder)
     else:
         check_unused(run.folder)
-    run.validation_split = config.validation_split
-    if config.validation_split == "auto":
-        names = split_names(config.dataset)
-        run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
-        if not run.validation_split and accelerator.is_main_process:
-            logging.warning("%s has no validation split: no samples, no final table", config.dataset)
-    if run.validation_split:
-        run.validation = load_faces(
-            config.dataset,
-            run.validation_split,
-            image_size=config.image_size,
-            column=config.image_column or None,
-            limit=config.evaluate_limit or None,
-            in_memory=True,
-            progress=False,
-        )
+    open_validation(run)
     if accelerator.is_main_process:
         if config.push_to_hub:  # refused now rather than after the training
             config = run.config = dataclasses.replace(config, hub_model_id=open_repository(config))
@@ -210,6 +196,26 @@ def start(run: Run) -> None:
         print(config.to_json(), file=sys.stderr)
     if config.report_to != "none":
         accelerator.init_trackers("ngan", config=dataclasses.asdict(config))
+
+
+def open_validation(run: Run) -> None:
+    """Find the validation split and load its faces."""
+    config = run.config
+    run.validation_split = config.validation_split
+    if config.validation_split == "auto":
+        names = split_names(config.dataset)
+        run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
+        if not run.validation_split and run.accelerator.is_main_process:
+            logging.warning("%s has no validation split: no samples, no final table", config.dataset)
+    if run.validation_split:
+        load = read_streamed if config.streaming else partial(load_faces, in_memory=True, progress=False)
+        run.validation = load(
+            config.dataset,
+            run.validation_split,
+            image_size=config.image_size,
+            column=config.image_column or None,
+            limit=config.evaluate_limit or None,
+        )
 
 
 def check_unused(folder: Path) -> None:

@@ -60,6 +60,35 @@ def load_faces(
     return FaceSet(rows, column, image_size, f"{source}, split {split}", in_memory=in_memory, progress=progress)
 
 
+def read_streamed(
+    source: str | os.PathLike[str],
+    split: str,
+    *,
+    image_size: int = 128,
+    column: str | None = None,
+    limit: int | None = None,
+) -> torch.Tensor:
+    """Read the first pictures of a set into memory while they come in, without a copy of the set on disk.
+
+    Args:
+        source: as for `load_faces`; so are the others.
+        split: name of the split.
+        image_size: side of the square pictures to return, in pixels.
+        column: the column of the pictures; None = the only one that holds pictures.
+        limit: rows to take from the beginning of the split; None = all.
+
+    Returns:
+        uint8 (N, 3, S, S), broken pictures left out.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_faces`.
+    """
+    _require("image_size", image_size, 8)
+    rows, column = raw_rows(source, split, column, streaming=True)
+    rows = rows if limit is None else rows.take(limit)
+    return torch.stack(list(StreamedFaces(rows, column, image_size, f"{source}, split {split}")))
+
+
 class FaceSet(torch.utils.data.Dataset):
     """A map-style set of pictures, uint8 (3, S, S) each. Made by `load_faces`.
 

@@ -375,11 +375,12 @@ def test_a_signal_while_the_faces_are_loaded_ends_the_run_at_once(run, tmp_path,
     assert done.returncode == 128 + signal.SIGTERM and "SIGTERM: stopped at once" in done.stdout
 
 
-def test_streaming_trains_too(run, tmp_path, main):
-    arguments = "--max_train_steps 2 --streaming true --validation_split".split()
-    done = main(run / "faces", tmp_path, *arguments, "")
+def test_streaming_trains_too_and_evaluates_on_a_stream(run, tmp_path, main, monkeypatch):
+    monkeypatch.setattr(train_accelerate, "load_faces", lambda *_, **__: pytest.fail("a copy of the set is made"))
+    done = main(run / "faces", tmp_path, *"--max_train_steps 2 --streaming true --evaluate_limit 3".split())
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "checkpoint-0000002").is_dir()
+    assert json.loads((tmp_path / "model/results.json").read_text())["n"] == 3
 
 
 @pytest.mark.parametrize(
