@@ -31,7 +31,7 @@ from ngan.batches import make_batches
 from ngan.card import public, public_fields
 from ngan.checkpoint import Counters, check_finite, list_checkpoints, resume, save_checkpoint, set_aside_later
 from ngan.config import TrainConfig, parse_config
-from ngan.data import FaceSet, load_faces, read_streamed, to_float
+from ngan.data import FaceSet, load_faces, memory_of_each_process, read_streamed, to_float
 from ngan.differences import FEWEST, measure_differences
 from ngan.disk import remove_partial, write_whole
 from ngan.evaluation import evaluate, example_grid, format_table
@@ -199,7 +199,7 @@ def start(run: Run) -> None:
 
 
 def open_validation(run: Run) -> None:
-    """Find the validation split and load its faces."""
+    """Find the validation split; load its faces in the main process."""
     config = run.config
     run.validation_split = config.validation_split
     if config.validation_split == "auto":
@@ -207,7 +207,7 @@ def open_validation(run: Run) -> None:
         run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
         if not run.validation_split and run.accelerator.is_main_process:
             logging.warning("%s has no validation split: no samples, no final table", config.dataset)
-    if run.validation_split:
+    if run.validation_split and run.accelerator.is_main_process:  # the only one that reads it
         load = read_streamed if config.streaming else partial(load_faces, in_memory=True, progress=False)
         run.validation = load(
             config.dataset,
@@ -242,8 +242,10 @@ def open_batches(run: Run) -> Iterator[Batch]:
     config, accelerator, step = run.config, run.accelerator, run.counters.step
     if step >= config.max_train_steps:
         return iter(())
+    room = memory_of_each_process()
+    accelerator.wait_for_everyone()  # no process takes any before all have looked
     rank, world = accelerator.process_index, accelerator.num_processes
-    return make_batches(config, rank, world, step, pin=accelerator.device.type == "cuda")
+    return make_batches(config, rank, world, step, pin=accelerator.device.type == "cuda", room=room)
 
 
 def train(run: Run, batches: Iterator[Batch]) -> None:

@@ -54,7 +54,7 @@ class TrainConfig:
     validation_split: str = "auto"  # of samples and final table; "auto" = validation, valid or val; "" = none
     image_column: str = ""  # column of the pictures; "" = the only image column
     streaming: bool = False  # read the set as a stream, without a copy of it on disk
-    # decode every picture once, into memory: image_size^2 * 3 bytes each, twice that with framing_jitter
+    # decode every picture once, into memory, in each process: image_size^2 * 3 bytes each, twice with framing_jitter
     in_memory: bool = True
     num_workers: int = 0  # loader processes, which also make the damage; 0 = the training process makes it
     recipe: str = "default"  # "default" or "paper": sets the losses below, unless they are given too
