@@ -77,7 +77,7 @@ def _open(source: str | os.PathLike[str], streaming: bool, split: str | None = N
         return _load_dataset(source, streaming, split, path="parquet", data_files=str(path))
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return _load_from_disk(path)
-    if any(file.suffix in _TABLES for file in path.rglob("*")):
+    if any(file.suffix in _TABLES for file in _files(path)):
         return _load_dataset(source, streaming, split, path=str(path))
     return _picture_folder(path)
 
@@ -127,7 +127,7 @@ def _picture_folder(path: Path) -> dict[str, datasets.Dataset]:
     # Not `load_dataset("imagefolder")`: that one also takes "test" or "val" in a file's own name for a split.
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     found: dict[str, list[str]] = {}
-    for file in sorted(path.rglob("*")):
+    for file in _files(path):
         inside = file.relative_to(path).parts
         if file.suffix.lower() in suffixes and not any(part.startswith(".") for part in inside) and file.is_file():
             split = SPLIT_FOLDERS.get(inside[0].lower(), "") if len(inside) > 1 else ""
@@ -141,6 +141,21 @@ def _picture_folder(path: Path) -> dict[str, datasets.Dataset]:
         logger.warning("%s: left out %d pictures outside its split folders (%s, ...)", path, len(outside), outside[0])
     feature = datasets.Features({"image": datasets.Image()})
     return {split: datasets.Dataset.from_dict({"image": files}, features=feature) for split, files in found.items()}
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files in a folder at any depth, in order; links to folders are followed, but no folder twice."""
+    seen, found, waiting = set(), [], [folder]
+    while waiting:  # the folder itself before all that links in it lead to: its own places are its splits
+        for place, folders, names in os.walk(waiting.pop(0)):
+            real = os.path.realpath(place)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            waiting += [path for name in sorted(folders) if (path := Path(place, name)).is_symlink()]
+            found += [Path(place, name) for name in names]
+    return sorted(found)
 
 
 def _picture_column(features: dict[str, Any], column: str | None, source: str | os.PathLike[str]) -> str:

@@ -101,6 +101,18 @@ def test_subfolders_are_splits(tmp_path, caplog):
         load_faces(tmp_path, "test")
 
 
+def test_links_to_folders_are_followed_once(tmp_path):
+    save(tmp_path, "elsewhere/deep/a.png", solid(RED))
+    save(tmp_path, "set/train/b.png", solid(GREEN))
+    (tmp_path / "set/train/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set/validation").symlink_to(tmp_path / "elsewhere/deep")
+    (tmp_path / "elsewhere/deep/loop").symlink_to(tmp_path / "set")
+    assert colours(load_faces(tmp_path / "set", image_size=16)) == [GREEN]
+    assert colours(load_faces(tmp_path / "set", "validation", image_size=16)) == [RED]
+    (tmp_path / "set/validation").unlink()
+    assert colours(load_faces(tmp_path / "set", image_size=16)) == [GREEN, RED]
+
+
 def test_parquet_with_embedded_pictures(tmp_path):
     rows = one_column(solid(RED), solid(GREEN)).with_format("arrow").map(embed_table_storage, batched=True)
     (tmp_path / "data").mkdir()
