@@ -39,7 +39,7 @@ from ngan.export import export_run
 from ngan.masks import make_masks
 from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
-from ngan.samples import sample_grid
+from ngan.samples import allow_tf32, sample_grid
 from ngan.sources import split_names
 from ngan.start import blend_with_start, check_networks, make_features, make_networks
 from ngan.stopping import Stop
@@ -82,6 +82,8 @@ class Run:
                 f"{world} models; start them as configs/ does"
             )
         set_seed(config.seed)
+        if config.mixed_precision == "no":
+            allow_tf32(False, False)  # PyTorch's default lets convolutions have it
         self.generators, self.discriminators = networks(config)
         self.generators.to(self.accelerator.device)
         self.discriminators.to(self.accelerator.device)

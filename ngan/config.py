@@ -120,7 +120,8 @@ class TrainConfig:
     ema_half_life: float = 10.0  # of the generators' average, in thousand images; 0 = no average
     # run
     seed: int = 0  # of everything random
-    mixed_precision: str = "bf16"  # "bf16" or "no"; losses, R1 and EMA are always float32
+    # "bf16" or "no"; losses and EMA are always float32; so is R1, in which a GPU has TF32 with "bf16"
+    mixed_precision: str = "bf16"
     compile: bool = False  # run the networks through torch.compile: minutes at the start, and slower on a CPU
     resume_from_checkpoint: str = ""  # "latest" or a checkpoint folder; "" = start anew
     checkpoint_every: int = 1000  # updates

@@ -375,6 +375,16 @@ def test_a_signal_while_the_faces_are_loaded_ends_the_run_at_once(run, tmp_path,
     assert done.returncode == 128 + signal.SIGTERM and "SIGTERM: stopped at once" in done.stdout
 
 
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_without_mixed_precision_tf32_is_off(run, tmp_path, main, monkeypatch, precision):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # undone afterwards
+    done = main(
+        run / "faces", tmp_path, *"--max_train_steps 1 --evaluate_limit 1 --mixed_precision".split(), precision
+    )
+    assert done.returncode == 0, done.stderr
+    assert torch.backends.cudnn.allow_tf32 is (precision == "bf16")
+
+
 def test_streaming_trains_too_and_evaluates_on_a_stream(run, tmp_path, main, monkeypatch):
     monkeypatch.setattr(train_accelerate, "load_faces", lambda *_, **__: pytest.fail("a copy of the set is made"))
     done = main(run / "faces", tmp_path, *"--max_train_steps 2 --streaming true --evaluate_limit 3".split())
