@@ -37,7 +37,7 @@ _FREE_FIELDS = frozenset(
     """output_dir num_workers in_memory recipe init_from init_discriminators_from max_train_minutes
     resume_from_checkpoint checkpoint_every checkpoints_keep log_every sample_every sample_faces evaluate_limit
     validation_split report_to half_precision_export push_to_hub hub_model_id hub_private hub_revision hub_strategy
-    data_note""".split()
+    data_note license license_name license_link""".split()
 )
 
 

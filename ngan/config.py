@@ -138,6 +138,11 @@ class TrainConfig:
     hub_revision: str = ""  # branch to push to, made if need be; "" = main
     hub_strategy: str = "end"  # "end" pushes the result; "checkpoint" each checkpoint too, with optimizer states
     data_note: str = ""  # what the card says of the data and its terms, Markdown
+    # of the weights, as the Hub spells it, such as "mit"; "" = that of init_from, non-commercial research where the
+    # data set is called CelebA, else none
+    license: str = ""
+    license_name: str = ""  # of a license that the Hub has no word for, with license "other"
+    license_link: str = ""  # where that one's text is: an address, or LICENSE, a file of the repository
 
     def __post_init__(self) -> None:
         for name in _AT_LEAST_1.split():
@@ -175,6 +180,8 @@ class TrainConfig:
             self._check(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
         if self.push_to_hub:
             self._check("hub_model_id", self.hub_model_id != "", "the Hub id to push to, such as org/name")
+        for name in ("license_name", "license_link"):
+            self._check(name, not getattr(self, name) or self.license == "other", "empty unless license is 'other'")
         if self.schedule == "minutes":
             self._check("max_train_minutes", self.max_train_minutes > 0, "above 0 for schedule=minutes")
 

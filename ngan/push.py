@@ -6,10 +6,9 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token, hf_hub_downloa
 from huggingface_hub.errors import HTTPError, RemoteEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from ngan.card import merge_cards
+from ngan.card import CARD, merge_cards
 from ngan.config import TrainConfig
 
-CARD = "README.md"
 _FAILURES = (OSError, HTTPError, RuntimeError)  # refused by the Hub, not reached, broken off in a large file
 LAST_CHECKPOINT = "last-checkpoint"  # folder of a repository that keeps what a run goes on from
 

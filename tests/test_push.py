@@ -72,11 +72,11 @@ def test_round_trip(hub, train, tmp_path, monkeypatch):
 
 
 def test_card_is_what_the_hub_takes(hub, train):
-    assert train("run")[0] == 0
+    assert train("run", "--license", "mit")[0] == 0
     card = ModelCard.load(NAME)
     card.validate()
     data = card.data.to_dict()
-    assert (data["library_name"], data["pipeline_tag"], data["license"]) == ("ngan", "image-to-image", "other")
+    assert (data["library_name"], data["pipeline_tag"], data["license"]) == ("ngan", "image-to-image", "mit")
     kinds = {(r.metric_type, r.dataset_name.split(", ")[1]) for r in card.data.eval_results}
     holes = ("center holes", "box holes", "freeform holes")
     assert kinds == {(metric, hole) for metric in ("psnr", "ssim", "l1") for hole in holes}
@@ -103,7 +103,9 @@ def test_edited_card_keeps_what_people_wrote(hub, train):
     edited = (
         hub.read(NAME, "README.md").decode().replace("## Limits and bias", "## Our own words\n\nHello.\n\n## Limits")
     )
-    edited = edited.replace("license: other", "license: mit\nlanguage: fr").replace("updates,", "OUTDATED updates,")
+    edited = edited.replace("library_name: ngan", "library_name: ngan\nlicense: mit\nlanguage: fr").replace(
+        "updates,", "OUTDATED updates,"
+    )
     hub.put(NAME, {"README.md": edited.encode()})
     assert train("second", "--max_train_steps", "3")[0] == 0
     text = hub.read(NAME, "README.md").decode()
