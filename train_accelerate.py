@@ -41,7 +41,7 @@ from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
 from ngan.samples import allow_tf32, sample_grid
 from ngan.sources import split_names
-from ngan.start import blend_with_start, check_networks, make_features, make_networks
+from ngan.start import blend_with_start, check_networks, critics_given, make_features, make_networks
 from ngan.stopping import Stop
 from ngan.training import (
     Batch,
@@ -187,6 +187,12 @@ def start(run: Run) -> None:
         check_unused(run.folder)
     open_validation(run)
     if accelerator.is_main_process:
+        if config.max_train_steps <= config.generator_only_steps:
+            logging.warning(
+                "max_train_steps=%d: no critic takes part before update %d; lower --generator_only_steps if one is to",
+                config.max_train_steps,
+                config.generator_only_steps + 1,
+            )
         if config.push_to_hub:  # refused now rather than after the training
             config = run.config = dataclasses.replace(config, hub_model_id=open_repository(config))
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -348,11 +354,20 @@ def finish(run: Run) -> None:
                 grid = example_grid(run.generators, run.validation, seed=run.config.seed)
                 print(format_table(result))
             folder = run.folder / "model"
-            export_run(folder, run.generators, run.discriminators, run.config, run.counters, result, grid)
+            export_run(folder, run.generators, taught_critics(run), run.config, run.counters, result, grid)
         if run.config.push_to_hub:
             print(push_model(folder, run.folder / "metrics.jsonl", run.config))
     accelerator.wait_for_everyone()
     accelerator.end_training()
+
+
+def taught_critics(run: Run) -> nn.Module | None:
+    """Return the critics, if an update trained them or weights were given to them; else None, with a warning."""
+    trained = run.counters.step > run.config.generator_only_steps or run.optimizers.discriminators.state
+    if trained or critics_given(run.config):
+        return run.discriminators
+    logging.warning("no update trained the critics: the model is written without them")
+    return None
 
 
 def write_sample(run: Run) -> None:

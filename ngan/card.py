@@ -35,8 +35,7 @@ from ngan import Inpainter
 Inpainter("{name}")("face.png", "mask.png").save("filled.png")
 ```
 
-`config.json` and `model.safetensors` hold both generators ({parameters:.2f} M parameters, {dtype}); `discriminators/`
-the three critics and their joint head, to train on from.
+`config.json` and `model.safetensors` hold both generators ({parameters:.2f} M parameters, {dtype}); {files}
 
 ## Data
 
@@ -50,7 +49,7 @@ the three critics and their joint head, to train on from.
     accelerate launch train_accelerate.py {command}
 
 The full configuration is in `train_config.json`. Code image and final image are trained with a hole-weighted
-{distance}; the critics join after {generator_only:,} updates.
+{distance}; {critics}
 <!-- /ngan: training -->
 
 <!-- ngan: figures -->
@@ -74,6 +73,8 @@ _LICENSE = ("license", "license_name", "license_link")  # fields of the front ma
 _PATHS = ("dataset", "output_dir", "resume_from_checkpoint", "init_from", "init_discriminators_from")  # or Hub ids
 _PICTURE = "![corrupted, code image, location, filled, truth](samples.png)\n\n"
 _CELEBA = {"license": "other", "license_name": "non-commercial-research"}  # so are its terms
+_WITH_CRITICS = "`discriminators/`\nthe three critics and their joint head, to train on from."
+_WITHOUT_CRITICS = "there are no\ncritics, since no update trained them."
 _NO_NOTE = "Trained on `{dataset}`; its own card states its terms, which hold for these weights too."
 
 
@@ -114,7 +115,8 @@ def write_card(
         machine=_machine(),
         command=command + " --output_dir runs/x",
         distance=config.distance.upper(),
-        generator_only=config.generator_only_steps,
+        files=_WITH_CRITICS if (folder / CRITICS).is_dir() else _WITHOUT_CRITICS,
+        critics=_critics(config, counters),
         figures=_figures(result),
     )
     data = ModelCardData(
@@ -186,6 +188,12 @@ def renew_figures(folder: Path, result: dict[str, Any]) -> None:
     renewed = merge_cards(text, f"---\n{data.to_yaml()}\n---\n\n{section}")
     write_bytes(folder / "results.json", (json.dumps(result, indent=2) + "\n").encode())
     write_bytes(path, renewed.encode())
+
+
+def _critics(config: TrainConfig, counters: Counters) -> str:
+    if counters.step > config.generator_only_steps:
+        return f"the critics join after {config.generator_only_steps:,} updates."
+    return f"no critic took part, since they join after {config.generator_only_steps:,} updates."
 
 
 def _license(config: TrainConfig) -> dict[str, str]:

@@ -40,6 +40,16 @@ def test_data_sets_and_base_models_are_named_if_they_are_of_the_hub(model, tmp_p
     )
 
 
+def test_a_card_claims_no_critic_that_took_no_part(model, tmp_path):
+    text = written(tmp_path / "a", model, dataset="org/faces").text
+    assert "`discriminators/`" not in text and "there are no\ncritics" in text
+    assert "no critic took part, since they join after 3,000 updates" in text
+    (tmp_path / "b" / "discriminators").mkdir(parents=True)
+    write_card(tmp_path / "b", model, TrainConfig(dataset="org/faces"), Counters(step=3001), None)
+    text = (tmp_path / "b" / "README.md").read_text()
+    assert "`discriminators/`" in text and "; the critics join after 3,000 updates" in text
+
+
 def licence(card: ModelCard) -> tuple[str | None, ...]:
     return tuple(card.data.get(name) for name in ("license", "license_name", "license_link"))
 

@@ -375,6 +375,19 @@ def test_a_signal_while_the_faces_are_loaded_ends_the_run_at_once(run, tmp_path,
     assert done.returncode == 128 + signal.SIGTERM and "SIGTERM: stopped at once" in done.stdout
 
 
+def test_critics_that_no_update_trained_are_left_out_with_a_word_unless_given(run, tmp_path, main, caplog):
+    arguments = "--max_train_steps 2 --generator_only_steps 2 --validation_split".split() + [""]
+    done = main(run / "faces", tmp_path / "a", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "no critic takes part before update 3" in caplog.text and "written without them" in caplog.text
+    assert not (tmp_path / "a/model/discriminators").exists()
+    assert main(run / "faces", tmp_path / "b", *arguments, "--init_from", str(tmp_path / "a/model")).returncode == 0
+    assert not (tmp_path / "b/model/discriminators").exists()
+    assert main(run / "faces", tmp_path / "c", *arguments, "--init_from", str(run / "run/model")).returncode == 0
+    ours, given = (load_file(f / "model/discriminators/model.safetensors") for f in (tmp_path / "c", run / "run"))
+    assert all(torch.equal(ours[name], tensor) for name, tensor in given.items())
+
+
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_without_mixed_precision_tf32_is_off(run, tmp_path, main, monkeypatch, precision):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # undone afterwards
