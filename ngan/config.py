@@ -205,7 +205,9 @@ class TrainConfig:
 
 
 def parse_config(arguments: list[str] | None = None) -> tuple[TrainConfig, bool]:
-    """Read a command line: `--config FILE`, then `--field value` over it, over the recipe's values, over the defaults.
+    """Read a command line: `--field value` goes over `--config FILE`, over the recipe's values, over the defaults.
+
+    A `--recipe` of the command line itself goes over the file: a run's own config.json holds every field.
 
     Args:
         arguments: words of the command line; None = those of this process.
@@ -229,9 +231,19 @@ def parse_config(arguments: list[str] | None = None) -> tuple[TrainConfig, bool]
             parser.add_argument(f"--{name}", type=field.type, **about)
     given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
     path, dry_run = given.pop("config", None), given.pop("dry_run")
-    values = {**(_read_config(Path(path), fields) if path else {}), **given}
-    recipe = values.get("recipe", "default")
-    return TrainConfig(**{**RECIPES.get(recipe, {}), **values}), dry_run
+    values = _read_config(Path(path), fields) if path else {}
+    if "recipe" in given:
+        values |= _recipe(given["recipe"])
+    else:
+        values = _recipe(values.get("recipe", "default")) | values
+    return TrainConfig(**{**values, **given}), dry_run
+
+
+def _recipe(name: str) -> dict[str, Any]:
+    """Return the value that a recipe has for each field that any of them sets."""
+    defaults = TrainConfig()
+    touched = {field: getattr(defaults, field) for recipe in RECIPES.values() for field in recipe}
+    return touched | RECIPES.get(name, {})
 
 
 def _read_config(path: Path, fields: dict[str, dataclasses.Field]) -> dict[str, Any]:
