@@ -48,7 +48,7 @@ Inpainter("{name}")("face.png", "mask.png").save("filled.png")
 
     accelerate launch train_accelerate.py {command}
 
-The full configuration is in `train_config.json`. Code image and final image are trained with a hole-weighted
+The full configuration is in `train_config.json`. Code image and final image are trained with
 {distance}; {critics}
 <!-- /ngan: training -->
 
@@ -114,7 +114,7 @@ def write_card(
         hours=counters.minutes / 60,
         machine=_machine(),
         command=command + " --output_dir runs/x",
-        distance=config.distance.upper(),
+        distance=_distance(config),
         files=_WITH_CRITICS if (folder / CRITICS).is_dir() else _WITHOUT_CRITICS,
         critics=_critics(config, counters),
         figures=_figures(result),
@@ -188,6 +188,11 @@ def renew_figures(folder: Path, result: dict[str, Any]) -> None:
     renewed = merge_cards(text, f"---\n{data.to_yaml()}\n---\n\n{section}")
     write_bytes(folder / "results.json", (json.dumps(result, indent=2) + "\n").encode())
     write_bytes(path, renewed.encode())
+
+
+def _distance(config: TrainConfig) -> str:
+    name = config.distance.upper()
+    return f"a hole-weighted {name}" if config.hole_weight else f"the plain mean {name} over all pixels"
 
 
 def _critics(config: TrainConfig, counters: Counters) -> str:

@@ -50,6 +50,14 @@ def test_a_card_claims_no_critic_that_took_no_part(model, tmp_path):
     assert "`discriminators/`" in text and "; the critics join after 3,000 updates" in text
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({}, "a hole-weighted L1;"), ({"distance": "mse", "hole_weight": 0.0}, "the plain mean MSE over all pixels;")],
+)
+def test_a_card_says_how_the_reconstruction_is_weighted(model, tmp_path, given, words):
+    assert words in written(tmp_path / "a", model, dataset="org/faces", **given).text
+
+
 def licence(card: ModelCard) -> tuple[str | None, ...]:
     return tuple(card.data.get(name) for name in ("license", "license_name", "license_link"))
 
