@@ -356,7 +356,7 @@ def finish(run: Run) -> None:
             folder = run.folder / "model"
             export_run(folder, run.generators, taught_critics(run), run.config, run.counters, result, grid)
         if run.config.push_to_hub:
-            print(push_model(folder, run.folder / "metrics.jsonl", run.config))
+            print(push_model(folder, run.folder / "metrics.jsonl", run.config, run.counters.step))
     accelerator.wait_for_everyone()
     accelerator.end_training()
 

@@ -15,6 +15,7 @@ from huggingface_hub.utils import _http
 from launching import TINY, draw_faces
 from PIL import Image
 
+import ngan.push
 import train_accelerate
 from ngan.card import merge_cards
 from ngan.model import NGAN, NGANDiscriminators
@@ -142,9 +143,29 @@ def test_foreign_card_gets_the_sections_at_its_end():
 def test_broken_card_stops_the_push_and_loses_nothing(hub, train, tmp_path):
     hub.put(NAME, {"README.md": b"---\na: [\n---\n"})
     status, printed = train("run")
-    assert status == 2 and "has a broken front matter" in printed and "`hf upload org/ngan-tiny" in printed
+    assert status == 2 and "has a broken front matter" in printed
     assert hub.files(NAME) == {"README.md"}
     assert NGAN.from_pretrained(tmp_path / "run/model").image_size == 32
+
+
+@pytest.mark.parametrize("minutes", ["0", "0.001"])
+def test_the_advice_after_a_failed_push_pushes_to_its_branch_and_keeps_what_people_wrote(
+    hub, train, tmp_path, monkeypatch, minutes
+):
+    arguments = ["--hub_revision", "trial", "--max_train_minutes", minutes, "--max_train_steps", "3"]
+    hub.put(NAME, {"README.md": b"# By people\n"})  # where the branch begins
+    with monkeypatch.context() as patch:
+        patch.setattr(ngan.push, "merge_cards", lambda *_: (_ for _ in ()).throw(OSError("broken off")))
+        status, printed = train("run", *arguments)
+    assert status == 2 and "the model is complete in" in printed
+    advice = printed.split("give the same command with ")[1].split()
+    made = [path.name for path in (tmp_path / "run").glob("checkpoint-*")]
+    assert ("--max_train_steps" in advice) == (made != ["checkpoint-0000003"]) == (minutes != "0")
+    monkeypatch.setattr(train_accelerate, "train_step", lambda *_: pytest.fail("an update too many"))
+    status, printed = train("run", *arguments, *advice)
+    assert status == 0, printed
+    assert MODEL <= hub.files(NAME, "trial") and hub.files(NAME) == {"README.md"}
+    assert "# By people" in hub.read(NAME, "README.md", "trial").decode()
 
 
 def test_private_repository_and_branch(hub, train):
