@@ -263,6 +263,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
         return
     began, minutes_before, saved = time.monotonic(), counters.minutes, counters.step
     meter = Meter(accelerator.reduce)
+    meter.restart(counters.step)  # starts its clock
     with tqdm(
         total=config.max_train_steps,
         initial=counters.step,

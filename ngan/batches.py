@@ -107,7 +107,10 @@ def _streamed(faces: StreamedFaces, config: TrainConfig, rank: int, world_size: 
             yield _damaged(images, config, number, _first_place(config, number, rank, world_size))
             number += 1
         if number == before:
-            raise ValueError(f"dataset={config.dataset!r}: holds fewer pictures than one batch; lower batch_size")
+            raise ValueError(
+                f"dataset={config.dataset!r}: holds fewer pictures than one batch for each of its readers "
+                f"({world_size} processes x {max(1, config.num_workers)} workers); lower batch_size or num_workers"
+            )
         epoch += 1
 
 
