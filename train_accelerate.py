@@ -81,6 +81,12 @@ class Run:
                 f"the launcher started {world} processes, of which each found itself alone: they would train "
                 f"{world} models; start them as configs/ does"
             )
+        steps = self.accelerator.gradient_accumulation_steps
+        if steps != config.gradient_accumulation_steps:
+            raise ValueError(
+                f"gradient_accumulation_steps={config.gradient_accumulation_steps}: the environment says otherwise, "
+                f"ACCELERATE_GRADIENT_ACCUMULATION_STEPS={steps}; unset it"
+            )
         set_seed(config.seed)
         if config.mixed_precision == "no":
             allow_tf32(False, False)  # PyTorch's default lets convolutions have it
@@ -187,6 +193,7 @@ def start(run: Run) -> None:
         check_unused(run.folder)
     open_validation(run)
     if accelerator.is_main_process:
+        warn_of_slow_bf16(config, accelerator.device)
         if config.max_train_steps <= config.generator_only_steps:
             logging.warning(
                 "max_train_steps=%d: no critic takes part before update %d; lower --generator_only_steps if one is to",
@@ -204,6 +211,13 @@ def start(run: Run) -> None:
         print(config.to_json(), file=sys.stderr)
     if config.report_to != "none":
         accelerator.init_trackers("ngan", config=dataclasses.asdict(config))
+
+
+def warn_of_slow_bf16(config: TrainConfig, device: torch.device) -> None:
+    """Warn where a GPU computes in bfloat16 only by way of float32."""
+    emulated = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+    if emulated and config.mixed_precision == "bf16":
+        logging.warning("this GPU has no bfloat16 of its own: --mixed_precision no may well be faster")
 
 
 def open_validation(run: Run) -> None:

@@ -126,7 +126,7 @@ def write_card(
         tags=["inpainting", "face-inpainting", "gan", "ngan"],
         metrics=["psnr", "ssim"],
         datasets=[config.dataset] if _is_hub_id(config.dataset) else None,
-        base_model=config.init_from.split("@")[0] if _is_hub_id(config.init_from) else None,
+        base_model=start if _is_hub_id(start := split_revision(config.init_from)[0]) else None,
         model_name=name,
         eval_results=_eval_results(result),
     )

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,9 @@ class TrainConfig:
     license_link: str = ""  # where that one's text is: an address, or LICENSE, a file of the repository
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if field.type is float:
+                self._check(field.name, math.isfinite(getattr(self, field.name)), "finite")
         for name in _AT_LEAST_1.split():
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in _AT_LEAST_0.split():
@@ -158,6 +162,8 @@ class TrainConfig:
             self.image_size >= 16 and self.image_size % (4 * self.patch) == 0,
             f"a multiple of 4 x patch = {4 * self.patch}, from 16",
         )
+        self._check("batch_size", self.batch_size <= 65_536, "at most 65,536")
+        self._check("seed", self.seed < 2**32, "at most 4,294,967,295")  # NumPy takes no more
         self._check("local_size", self.local_size <= self.image_size, f"at most image_size = {self.image_size}")
         self._check("local_zoom", 1 <= self.local_zoom <= 8, "in [1, 8]")
         self._check("init_share", 0 <= self.init_share <= 1, "in [0, 1]")

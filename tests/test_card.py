@@ -32,6 +32,8 @@ def written(folder: Path, model: NGAN, result: dict | None = None, **given: str)
 def test_data_sets_and_base_models_are_named_if_they_are_of_the_hub(model, tmp_path, hub):
     card = written(tmp_path / "a", model, dataset="org/faces", init_from="org/ngan-celeba@v1").data
     assert card.datasets == ["org/faces"] and card.base_model == "org/ngan-celeba"
+    card = written(tmp_path / "a", model, init_from="org/ngan-celeba@refs/pr/1").data
+    assert card.base_model == "org/ngan-celeba"
     (tmp_path / "faces").mkdir()
     card = written(tmp_path / "b", model, dataset=str(tmp_path / "faces"), init_from=str(tmp_path))
     assert card.data.datasets is None and card.data.base_model is None

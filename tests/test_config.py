@@ -41,7 +41,12 @@ def test_a_written_configuration_reads_as_itself(tmp_path):
     ("field", "value", "rule"),
     [
         ("batch_size", 0, "at least 1"),
+        ("batch_size", 65_537, "at most 65,536"),
         ("max_train_steps", -1, "at least 1"),
+        ("lambda_coding", float("inf"), "finite"),
+        ("hole_weight", float("nan"), "finite"),
+        ("seed", -1, "at least 0"),
+        ("seed", 2**32, "at most 4,294,967,295"),
         ("lambda_coding", -0.5, "at least 0"),
         ("find_share", 1.5, r"in \[0, 1\]"),
         ("init_share", 1.5, r"in \[0, 1\]"),

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 import ngan.features
 import ngan.push
 import train_accelerate
+from ngan.config import TrainConfig
 from ngan.model import NGAN, NGANDiscriminators
 
 NOTE = "Drawn by the tests, a/b and all. " * 20
@@ -363,6 +364,29 @@ def test_a_run_that_goes_on_from_an_earlier_checkpoint_is_the_latest(run, tmp_pa
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*"))
     assert names == ["checkpoint-0000004", "checkpoint-0000005", "checkpoint-0000006-abandoned"]
+
+
+def test_the_folder_of_a_run_is_no_checkpoint_to_go_on_from(run, tmp_path, main):
+    done = main(run / "faces", tmp_path / "run", "--resume_from_checkpoint", str(run / "run"))
+    assert_one_line(done, "the folder of a run, not of a checkpoint", "checkpoint-0000006, or latest")
+
+
+def test_an_accumulation_that_the_environment_sets_is_refused(run, tmp_path, main, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    done = main(run / "faces", tmp_path / "run", "--max_train_steps", "1")
+    assert_one_line(done, "gradient_accumulation_steps=1", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS=4")
+    options = "--max_train_steps 1 --evaluate_limit 1 --gradient_accumulation_steps 4".split()
+    assert main(run / "faces", tmp_path / "run", *options).returncode == 0
+
+
+def test_a_gpu_that_only_emulates_bf16_is_warned_of(monkeypatch, caplog):
+    for supported, precision, warned in ((True, "bf16", False), (False, "no", False), (False, "bf16", True)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, known=supported, **__: known)
+        train_accelerate.warn_of_slow_bf16(TrainConfig(mixed_precision=precision), torch.device("cuda"))
+        assert ("--mixed_precision no" in caplog.text) is warned
+    caplog.clear()
+    train_accelerate.warn_of_slow_bf16(TrainConfig(), torch.device("cpu"))
+    assert not caplog.text
 
 
 def test_a_signal_while_the_faces_are_loaded_ends_the_run_at_once(run, tmp_path, main, monkeypatch):
