@@ -148,19 +148,18 @@ def test_broken_card_stops_the_push_and_loses_nothing(hub, train, tmp_path):
     assert NGAN.from_pretrained(tmp_path / "run/model").image_size == 32
 
 
-@pytest.mark.parametrize("minutes", ["0", "0.001"])
+@pytest.mark.parametrize(("steps", "minutes"), [("3", "0"), ("100000", "0.002")])
 def test_the_advice_after_a_failed_push_pushes_to_its_branch_and_keeps_what_people_wrote(
-    hub, train, tmp_path, monkeypatch, minutes
+    hub, train, tmp_path, monkeypatch, steps, minutes
 ):
-    arguments = ["--hub_revision", "trial", "--max_train_minutes", minutes, "--max_train_steps", "3"]
+    arguments = ["--hub_revision", "trial", "--max_train_minutes", minutes, "--max_train_steps", steps]
     hub.put(NAME, {"README.md": b"# By people\n"})  # where the branch begins
     with monkeypatch.context() as patch:
         patch.setattr(ngan.push, "merge_cards", lambda *_: (_ for _ in ()).throw(OSError("broken off")))
         status, printed = train("run", *arguments)
     assert status == 2 and "the model is complete in" in printed
     advice = printed.split("give the same command with ")[1].split()
-    made = [path.name for path in (tmp_path / "run").glob("checkpoint-*")]
-    assert ("--max_train_steps" in advice) == (made != ["checkpoint-0000003"]) == (minutes != "0")
+    assert ("--max_train_steps" in advice) == (minutes != "0")  # else it would train for as long again
     monkeypatch.setattr(train_accelerate, "train_step", lambda *_: pytest.fail("an update too many"))
     status, printed = train("run", *arguments, *advice)
     assert status == 0, printed
