@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ from ngan.batches import make_batches
 from ngan.card import public, public_fields
 from ngan.checkpoint import Counters, check_finite, list_checkpoints, resume, save_checkpoint, set_aside_later
 from ngan.config import TrainConfig, parse_config
-from ngan.data import FaceSet, load_faces, to_float
+from ngan.data import FaceSet, load_faces, memory_of_each_process, read_streamed, to_float
 from ngan.differences import FEWEST, measure_differences
 from ngan.disk import remove_partial, write_whole
 from ngan.evaluation import evaluate, example_grid, format_table
@@ -38,9 +39,9 @@ from ngan.export import export_run
 from ngan.masks import make_masks
 from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
-from ngan.samples import sample_grid
+from ngan.samples import allow_tf32, sample_grid
 from ngan.sources import split_names
-from ngan.start import blend_with_start, check_networks, make_features, make_networks
+from ngan.start import blend_with_start, check_networks, critics_given, make_features, make_networks
 from ngan.stopping import Stop
 from ngan.training import (
     Batch,
@@ -80,7 +81,15 @@ class Run:
                 f"the launcher started {world} processes, of which each found itself alone: they would train "
                 f"{world} models; start them as configs/ does"
             )
+        steps = self.accelerator.gradient_accumulation_steps
+        if steps != config.gradient_accumulation_steps:
+            raise ValueError(
+                f"gradient_accumulation_steps={config.gradient_accumulation_steps}: the environment says otherwise, "
+                f"ACCELERATE_GRADIENT_ACCUMULATION_STEPS={steps}; unset it"
+            )
         set_seed(config.seed)
+        if config.mixed_precision == "no":
+            allow_tf32(False, False)  # PyTorch's default lets convolutions have it
         self.generators, self.discriminators = networks(config)
         self.generators.to(self.accelerator.device)
         self.discriminators.to(self.accelerator.device)
@@ -95,7 +104,7 @@ class Run:
         if config.compile:
             self.networks = compile_networks(self.networks)
         self.counters = Counters()
-        self.validation: FaceSet | None = None
+        self.validation: FaceSet | torch.Tensor | None = None
         self.validation_split = ""
         self.minutes = 0.0  # of this launch by the main process's clock, as last told to all
 
@@ -182,23 +191,15 @@ def start(run: Run) -> None:
         check_same_start(gather_object([run.counters.step]), run.folder)
     else:
         check_unused(run.folder)
-    run.validation_split = config.validation_split
-    if config.validation_split == "auto":
-        names = split_names(config.dataset)
-        run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
-        if not run.validation_split and accelerator.is_main_process:
-            logging.warning("%s has no validation split: no samples, no final table", config.dataset)
-    if run.validation_split:
-        run.validation = load_faces(
-            config.dataset,
-            run.validation_split,
-            image_size=config.image_size,
-            column=config.image_column or None,
-            limit=config.evaluate_limit or None,
-            in_memory=True,
-            progress=False,
-        )
+    open_validation(run)
     if accelerator.is_main_process:
+        warn_of_slow_bf16(config, accelerator.device)
+        if config.max_train_steps <= config.generator_only_steps:
+            logging.warning(
+                "max_train_steps=%d: no critic takes part before update %d; lower --generator_only_steps if one is to",
+                config.max_train_steps,
+                config.generator_only_steps + 1,
+            )
         if config.push_to_hub:  # refused now rather than after the training
             config = run.config = dataclasses.replace(config, hub_model_id=open_repository(config))
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -210,6 +211,33 @@ def start(run: Run) -> None:
         print(config.to_json(), file=sys.stderr)
     if config.report_to != "none":
         accelerator.init_trackers("ngan", config=dataclasses.asdict(config))
+
+
+def warn_of_slow_bf16(config: TrainConfig, device: torch.device) -> None:
+    """Warn where a GPU computes in bfloat16 only by way of float32."""
+    emulated = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+    if emulated and config.mixed_precision == "bf16":
+        logging.warning("this GPU has no bfloat16 of its own: --mixed_precision no may well be faster")
+
+
+def open_validation(run: Run) -> None:
+    """Find the validation split; load its faces in the main process."""
+    config = run.config
+    run.validation_split = config.validation_split
+    if config.validation_split == "auto":
+        names = split_names(config.dataset)
+        run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
+        if not run.validation_split and run.accelerator.is_main_process:
+            logging.warning("%s has no validation split: no samples, no final table", config.dataset)
+    if run.validation_split and run.accelerator.is_main_process:  # the only one that reads it
+        load = read_streamed if config.streaming else partial(load_faces, in_memory=True, progress=False)
+        run.validation = load(
+            config.dataset,
+            run.validation_split,
+            image_size=config.image_size,
+            column=config.image_column or None,
+            limit=config.evaluate_limit or None,
+        )
 
 
 def check_unused(folder: Path) -> None:
@@ -236,8 +264,10 @@ def open_batches(run: Run) -> Iterator[Batch]:
     config, accelerator, step = run.config, run.accelerator, run.counters.step
     if step >= config.max_train_steps:
         return iter(())
+    room = memory_of_each_process()
+    accelerator.wait_for_everyone()  # no process takes any before all have looked
     rank, world = accelerator.process_index, accelerator.num_processes
-    return make_batches(config, rank, world, step, pin=accelerator.device.type == "cuda")
+    return make_batches(config, rank, world, step, pin=accelerator.device.type == "cuda", room=room)
 
 
 def train(run: Run, batches: Iterator[Batch]) -> None:
@@ -247,6 +277,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
         return
     began, minutes_before, saved = time.monotonic(), counters.minutes, counters.step
     meter = Meter(accelerator.reduce)
+    meter.restart(counters.step)  # starts its clock
     with tqdm(
         total=config.max_train_steps,
         initial=counters.step,
@@ -338,11 +369,20 @@ def finish(run: Run) -> None:
                 grid = example_grid(run.generators, run.validation, seed=run.config.seed)
                 print(format_table(result))
             folder = run.folder / "model"
-            export_run(folder, run.generators, run.discriminators, run.config, run.counters, result, grid)
+            export_run(folder, run.generators, taught_critics(run), run.config, run.counters, result, grid)
         if run.config.push_to_hub:
-            print(push_model(folder, run.folder / "metrics.jsonl", run.config))
+            print(push_model(folder, run.folder / "metrics.jsonl", run.config, run.counters.step))
     accelerator.wait_for_everyone()
     accelerator.end_training()
+
+
+def taught_critics(run: Run) -> nn.Module | None:
+    """Return the critics, if an update trained them or weights were given to them; else None, with a warning."""
+    trained = run.counters.step > run.config.generator_only_steps or run.optimizers.discriminators.state
+    if trained or critics_given(run.config):
+        return run.discriminators
+    logging.warning("no update trained the critics: the model is written without them")
+    return None
 
 
 def write_sample(run: Run) -> None:

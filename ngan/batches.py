@@ -49,7 +49,9 @@ class TrainingBatches(torch.utils.data.Dataset):
         return int(self._order[place])
 
 
-def make_batches(config: TrainConfig, rank: int, world_size: int, step: int, pin: bool) -> Iterator[Batch]:
+def make_batches(
+    config: TrainConfig, rank: int, world_size: int, step: int, pin: bool, room: int | None = None
+) -> Iterator[Batch]:
     """Return the batches of a process from update `step` to the last.
 
     Args:
@@ -58,6 +60,7 @@ def make_batches(config: TrainConfig, rank: int, world_size: int, step: int, pin
         world_size: processes in all.
         step: updates already made.
         pin: put batches into page-locked memory, for a quick way to the device.
+        room: bytes of memory that the pictures may take with `config.in_memory`; None = any number.
 
     Raises:
         FileNotFoundError: the data set is a path to nothing.
@@ -71,7 +74,8 @@ def make_batches(config: TrainConfig, rank: int, world_size: int, step: int, pin
             config.dataset, config.split, seed=config.seed, rank=rank, world_size=world_size, **common
         )
         return _streamed(faces, config, rank, world_size, number)
-    faces = load_faces(config.dataset, config.split, in_memory=config.in_memory, progress=rank == 0, **common)
+    held = {"in_memory": config.in_memory, "room": room}
+    faces = load_faces(config.dataset, config.split, progress=rank == 0, **held, **common)
     return iter(make_loader(TrainingBatches(faces, config, rank, world_size), number, pin))
 
 
@@ -103,7 +107,10 @@ def _streamed(faces: StreamedFaces, config: TrainConfig, rank: int, world_size: 
             yield _damaged(images, config, number, _first_place(config, number, rank, world_size))
             number += 1
         if number == before:
-            raise ValueError(f"dataset={config.dataset!r}: holds fewer pictures than one batch; lower batch_size")
+            raise ValueError(
+                f"dataset={config.dataset!r}: holds fewer pictures than one batch for each of its readers "
+                f"({world_size} processes x {max(1, config.num_workers)} workers); lower batch_size or num_workers"
+            )
         epoch += 1
 
 

@@ -10,15 +10,19 @@ from typing import Any
 
 import torch
 import yaml
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData, hf_hub_download
+from huggingface_hub.errors import HTTPError
 
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
 from ngan.differences import format_differences
 from ngan.evaluation import format_table
+from ngan.hub import split_revision
 from ngan.model import NGAN
 from ngan.saving import write_bytes
+from ngan.start import CRITICS
 
+CARD = "README.md"  # where the Hub looks for it
 _TEXT = """# {title}
 
 Fills damaged or missing parts of a face, with a mask or finding the damage itself. A nested GAN after Li et al., [Face
@@ -31,8 +35,7 @@ from ngan import Inpainter
 Inpainter("{name}")("face.png", "mask.png").save("filled.png")
 ```
 
-`config.json` and `model.safetensors` hold both generators ({parameters:.2f} M parameters, {dtype}); `discriminators/`
-the three critics and their joint head, to train on from.
+`config.json` and `model.safetensors` hold both generators ({parameters:.2f} M parameters, {dtype}); {files}
 
 ## Data
 
@@ -45,8 +48,8 @@ the three critics and their joint head, to train on from.
 
     accelerate launch train_accelerate.py {command}
 
-The full configuration is in `train_config.json`. Code image and final image are trained with a hole-weighted
-{distance}; the critics join after {generator_only:,} updates.
+The full configuration is in `train_config.json`. Code image and final image are trained with
+{distance}; {critics}
 <!-- /ngan: training -->
 
 <!-- ngan: figures -->
@@ -66,8 +69,12 @@ The full configuration is in `train_config.json`. Code image and final image are
 - Large holes come out softer than their surroundings; glasses, hands, hats and text are often lost.
 """
 _OWN_SECTION = re.compile(r"<!-- ngan: (\w+) -->.*?<!-- /ngan: \1 -->\n?", re.DOTALL)  # renewed by each push
+_LICENSE = ("license", "license_name", "license_link")  # fields of the front matter and of the configuration
 _PATHS = ("dataset", "output_dir", "resume_from_checkpoint", "init_from", "init_discriminators_from")  # or Hub ids
 _PICTURE = "![corrupted, code image, location, filled, truth](samples.png)\n\n"
+_CELEBA = {"license": "other", "license_name": "non-commercial-research"}  # so are its terms
+_WITH_CRITICS = "`discriminators/`\nthe three critics and their joint head, to train on from."
+_WITHOUT_CRITICS = "there are no\ncritics, since no update trained them."
 _NO_NOTE = "Trained on `{dataset}`; its own card states its terms, which hold for these weights too."
 
 
@@ -107,23 +114,25 @@ def write_card(
         hours=counters.minutes / 60,
         machine=_machine(),
         command=command + " --output_dir runs/x",
-        distance=config.distance.upper(),
-        generator_only=config.generator_only_steps,
+        distance=_distance(config),
+        files=_WITH_CRITICS if (folder / CRITICS).is_dir() else _WITHOUT_CRITICS,
+        critics=_critics(config, counters),
         figures=_figures(result),
     )
     data = ModelCardData(
         library_name="ngan",
-        license="other",
-        license_name="non-commercial-research",
+        **(terms := _license(config)),
         pipeline_tag="image-to-image",
         tags=["inpainting", "face-inpainting", "gan", "ngan"],
         metrics=["psnr", "ssim"],
         datasets=[config.dataset] if _is_hub_id(config.dataset) else None,
-        base_model=config.init_from.split("@")[0] if _is_hub_id(config.init_from) else None,
+        base_model=start if _is_hub_id(start := split_revision(config.init_from)[0]) else None,
         model_name=name,
         eval_results=_eval_results(result),
     )
-    (folder / "README.md").write_text(f"---\n{data.to_yaml()}\n---\n\n{text}")
+    (folder / CARD).write_text(f"---\n{data.to_yaml()}\n---\n\n{text}")
+    if (folder / CRITICS / CARD).is_file():
+        _relicense(folder / CRITICS / CARD, terms)
 
 
 def merge_cards(theirs: str, ours: str) -> str:
@@ -154,6 +163,8 @@ def merge_cards(theirs: str, ours: str) -> str:
         else:
             text = f"{text.rstrip()}\n\n{section[0]}"
     fields, figures = card.data.to_dict(), new.data.to_dict()
+    if "license" in fields:
+        figures = {k: v for k, v in figures.items() if k not in _LICENSE}  # a name or link of ours is not of theirs
     data = ModelCardData(**{**figures, **fields, **{k: figures[k] for k in ("model-index",) if k in figures}})
     return f"---\n{data.to_yaml()}\n---\n\n{text.lstrip()}"
 
@@ -177,6 +188,45 @@ def renew_figures(folder: Path, result: dict[str, Any]) -> None:
     renewed = merge_cards(text, f"---\n{data.to_yaml()}\n---\n\n{section}")
     write_bytes(folder / "results.json", (json.dumps(result, indent=2) + "\n").encode())
     write_bytes(path, renewed.encode())
+
+
+def _distance(config: TrainConfig) -> str:
+    name = config.distance.upper()
+    return f"a hole-weighted {name}" if config.hole_weight else f"the plain mean {name} over all pixels"
+
+
+def _critics(config: TrainConfig, counters: Counters) -> str:
+    if counters.step > config.generator_only_steps:
+        return f"the critics join after {config.generator_only_steps:,} updates."
+    return f"no critic took part, since they join after {config.generator_only_steps:,} updates."
+
+
+def _license(config: TrainConfig) -> dict[str, str]:
+    """Return the front matter's words on the license of a run's weights; none where nothing tells."""
+    if config.license:
+        return {name: value for name in _LICENSE if (value := getattr(config, name))}
+    if config.init_from:
+        return _license_of(config.init_from) or _CELEBA  # unknown: the narrower
+    return _CELEBA if "celeba" in config.dataset.lower() else {}
+
+
+def _license_of(source: str) -> dict[str, str]:
+    """Return the license that the card of a folder or a Hub id names; none where there is no card to be had."""
+    name, revision = split_revision(source)
+    try:
+        path = Path(name, CARD) if Path(name).is_dir() else hf_hub_download(name, CARD, revision=revision)
+        fields = ModelCard(Path(path).read_text()).data.to_dict()
+    except (OSError, HTTPError, ValueError, TypeError, yaml.YAMLError):
+        return {}
+    return {name: fields[name] for name in _LICENSE if fields.get(name)} if fields.get("license") else {}
+
+
+def _relicense(path: Path, terms: dict[str, str]) -> None:
+    """Write a license into a card in the place of the one that `save_pretrained` put there."""
+    card = ModelCard(path.read_text())
+    for name in _LICENSE:
+        setattr(card.data, name, terms.get(name))
+    path.write_text(f"---\n{card.data.to_yaml()}\n---\n{card.text}")
 
 
 def _of_hub(field: str) -> bool:

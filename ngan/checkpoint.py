@@ -37,7 +37,7 @@ _FREE_FIELDS = frozenset(
     """output_dir num_workers in_memory recipe init_from init_discriminators_from max_train_minutes
     resume_from_checkpoint checkpoint_every checkpoints_keep log_every sample_every sample_faces evaluate_limit
     validation_split report_to half_precision_export push_to_hub hub_model_id hub_private hub_revision hub_strategy
-    data_note""".split()
+    data_note license license_name license_link""".split()
 )
 
 
@@ -210,6 +210,12 @@ def resume(
         folder = Path(which) if Path(which).is_dir() else output_dir / which
         if not folder.is_dir():
             raise ValueError(f"resume_from_checkpoint={which!r}: no such folder, here or below {output_dir}")
+        within = list_checkpoints(folder)
+        if within:
+            raise ValueError(
+                f"resume_from_checkpoint={which!r}: the folder of a run, not of a checkpoint; give one of those in "
+                f"it, such as {within[-1]}, or latest for the newest one of output_dir"
+            )
         return load_checkpoint(folder, networks, optimizers, average, config)
     candidates = list_checkpoints(output_dir)
     for folder in reversed(candidates):

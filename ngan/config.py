@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class TrainConfig:
     validation_split: str = "auto"  # of samples and final table; "auto" = validation, valid or val; "" = none
     image_column: str = ""  # column of the pictures; "" = the only image column
     streaming: bool = False  # read the set as a stream, without a copy of it on disk
-    # decode every picture once, into memory: image_size^2 * 3 bytes each, twice that with framing_jitter
+    # decode every picture once, into memory, in each process: image_size^2 * 3 bytes each, twice with framing_jitter
     in_memory: bool = True
     num_workers: int = 0  # loader processes, which also make the damage; 0 = the training process makes it
     recipe: str = "default"  # "default" or "paper": sets the losses below, unless they are given too
@@ -120,7 +121,8 @@ class TrainConfig:
     ema_half_life: float = 10.0  # of the generators' average, in thousand images; 0 = no average
     # run
     seed: int = 0  # of everything random
-    mixed_precision: str = "bf16"  # "bf16" or "no"; losses, R1 and EMA are always float32
+    # "bf16" or "no"; losses and EMA are always float32; so is R1, in which a GPU has TF32 with "bf16"
+    mixed_precision: str = "bf16"
     compile: bool = False  # run the networks through torch.compile: minutes at the start, and slower on a CPU
     resume_from_checkpoint: str = ""  # "latest" or a checkpoint folder; "" = start anew
     checkpoint_every: int = 1000  # updates
@@ -137,8 +139,16 @@ class TrainConfig:
     hub_revision: str = ""  # branch to push to, made if need be; "" = main
     hub_strategy: str = "end"  # "end" pushes the result; "checkpoint" each checkpoint too, with optimizer states
     data_note: str = ""  # what the card says of the data and its terms, Markdown
+    # of the weights, as the Hub spells it, such as "mit"; "" = that of init_from, non-commercial research where the
+    # data set is called CelebA, else none
+    license: str = ""
+    license_name: str = ""  # of a license that the Hub has no word for, with license "other"
+    license_link: str = ""  # where that one's text is: an address, or LICENSE, a file of the repository
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if field.type is float:
+                self._check(field.name, math.isfinite(getattr(self, field.name)), "finite")
         for name in _AT_LEAST_1.split():
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in _AT_LEAST_0.split():
@@ -152,6 +162,8 @@ class TrainConfig:
             self.image_size >= 16 and self.image_size % (4 * self.patch) == 0,
             f"a multiple of 4 x patch = {4 * self.patch}, from 16",
         )
+        self._check("batch_size", self.batch_size <= 65_536, "at most 65,536")
+        self._check("seed", self.seed < 2**32, "at most 4,294,967,295")  # NumPy takes no more
         self._check("local_size", self.local_size <= self.image_size, f"at most image_size = {self.image_size}")
         self._check("local_zoom", 1 <= self.local_zoom <= 8, "in [1, 8]")
         self._check("init_share", 0 <= self.init_share <= 1, "in [0, 1]")
@@ -174,6 +186,8 @@ class TrainConfig:
             self._check(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
         if self.push_to_hub:
             self._check("hub_model_id", self.hub_model_id != "", "the Hub id to push to, such as org/name")
+        for name in ("license_name", "license_link"):
+            self._check(name, not getattr(self, name) or self.license == "other", "empty unless license is 'other'")
         if self.schedule == "minutes":
             self._check("max_train_minutes", self.max_train_minutes > 0, "above 0 for schedule=minutes")
 
@@ -197,7 +211,9 @@ class TrainConfig:
 
 
 def parse_config(arguments: list[str] | None = None) -> tuple[TrainConfig, bool]:
-    """Read a command line: `--config FILE`, then `--field value` over it, over the recipe's values, over the defaults.
+    """Read a command line: `--field value` goes over `--config FILE`, over the recipe's values, over the defaults.
+
+    A `--recipe` of the command line itself goes over the file: a run's own config.json holds every field.
 
     Args:
         arguments: words of the command line; None = those of this process.
@@ -221,9 +237,19 @@ def parse_config(arguments: list[str] | None = None) -> tuple[TrainConfig, bool]
             parser.add_argument(f"--{name}", type=field.type, **about)
     given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
     path, dry_run = given.pop("config", None), given.pop("dry_run")
-    values = {**(_read_config(Path(path), fields) if path else {}), **given}
-    recipe = values.get("recipe", "default")
-    return TrainConfig(**{**RECIPES.get(recipe, {}), **values}), dry_run
+    values = _read_config(Path(path), fields) if path else {}
+    if "recipe" in given:
+        values |= _recipe(given["recipe"])
+    else:
+        values = _recipe(values.get("recipe", "default")) | values
+    return TrainConfig(**{**values, **given}), dry_run
+
+
+def _recipe(name: str) -> dict[str, Any]:
+    """Return the value that a recipe has for each field that any of them sets."""
+    defaults = TrainConfig()
+    touched = {field: getattr(defaults, field) for recipe in RECIPES.values() for field in recipe}
+    return touched | RECIPES.get(name, {})
 
 
 def _read_config(path: Path, fields: dict[str, dataclasses.Field]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -32,6 +33,7 @@ def load_faces(
     column: str | None = None,
     limit: int | None = None,
     in_memory: bool = False,
+    room: int | None = None,
     progress: bool = True,
 ) -> "FaceSet":
     """Open a set of faces.
@@ -45,11 +47,13 @@ def load_faces(
         column: the column of the pictures; None = the only one that holds pictures.
         limit: rows to take from the beginning of the split; None = all.
         in_memory: decode everything now: 3 x image_size^2 bytes a picture.
+        room: bytes that this may take; None = any number.
         progress: show a bar while decoding into memory.
 
     Raises:
         FileNotFoundError: `source` is a path to nothing.
-        ValueError: no such data set, split or column, no usable picture, or an argument out of its range.
+        ValueError: no such data set, split or column, no usable picture, more pictures than there is room for, or an
+            argument out of its range.
     """
     _require("image_size", image_size, 8)
     if limit is not None:
@@ -57,7 +61,60 @@ def load_faces(
     rows, column = raw_rows(source, split, column, streaming=False)
     if limit is not None:
         rows = rows.select(range(min(limit, len(rows))))
-    return FaceSet(rows, column, image_size, f"{source}, split {split}", in_memory=in_memory, progress=progress)
+    name = f"{source}, split {split}"
+    if in_memory and room is not None:
+        _check_room(name, len(rows), image_size, room)
+    return FaceSet(rows, column, image_size, name, in_memory=in_memory, progress=progress)
+
+
+def memory_of_each_process() -> int | None:
+    """Return the bytes of memory available to each of this machine's processes of a run; None where nothing tells."""
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        available = 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, ValueError, LookupError):  # not Linux: what there is in all
+        if not {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= getattr(os, "sysconf_names", {}).keys():
+            return None
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return available // int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # set by torchrun, which accelerate launch calls
+
+
+def _check_room(name: str, pictures: int, image_size: int, room: int) -> None:
+    needed = pictures * 3 * image_size**2
+    if needed > room:
+        raise ValueError(
+            f"{name}: {pictures:,} pictures of {image_size}x{image_size} pixels take {needed / 1e9:,.2f} GB of memory "
+            f"in each process, {room / 1e9:,.2f} GB are available to it; read them from disk: --in_memory false"
+        )
+
+
+def read_streamed(
+    source: str | os.PathLike[str],
+    split: str,
+    *,
+    image_size: int = 128,
+    column: str | None = None,
+    limit: int | None = None,
+) -> torch.Tensor:
+    """Read the first pictures of a set into memory while they come in, without a copy of the set on disk.
+
+    Args:
+        source: as for `load_faces`; so are the others.
+        split: name of the split.
+        image_size: side of the square pictures to return, in pixels.
+        column: the column of the pictures; None = the only one that holds pictures.
+        limit: rows to take from the beginning of the split; None = all.
+
+    Returns:
+        uint8 (N, 3, S, S), broken pictures left out.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_faces`.
+    """
+    _require("image_size", image_size, 8)
+    rows, column = raw_rows(source, split, column, streaming=True)
+    rows = rows if limit is None else rows.take(limit)
+    return torch.stack(list(StreamedFaces(rows, column, image_size, f"{source}, split {split}")))
 
 
 class FaceSet(torch.utils.data.Dataset):

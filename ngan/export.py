@@ -18,7 +18,7 @@ from ngan.start import CRITICS
 def export_run(
     folder: Path,
     generators: NGAN,
-    discriminators: NGANDiscriminators,
+    discriminators: NGANDiscriminators | None,
     config: TrainConfig,
     counters: Counters,
     result: dict[str, Any] | None,
@@ -29,7 +29,7 @@ def export_run(
     Args:
         folder: gets NGAN; its subfolder `CRITICS` gets the critics.
         generators: with the weights to publish.
-        discriminators: the critics as they are.
+        discriminators: the critics as they are; None = they have learned nothing, and are left out.
         config: of the run; `half_precision_export` writes float16.
         counters: how far the run had come.
         result: what `ngan.evaluation.evaluate` returned, or None.
@@ -40,6 +40,8 @@ def export_run(
     """
     with whole_folder(folder) as new:
         for model, path in ((generators, new), (discriminators, new / CRITICS)):
+            if model is None:
+                continue
             dtype = next(model.parameters()).dtype
             own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             with plain_os_errors(path):

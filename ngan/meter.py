@@ -52,7 +52,7 @@ class Meter:
         return means
 
     def restart(self, step: int) -> float:
-        """Forget the sums; return the updates a second since the last restart."""
+        """Forget the sums; return the updates a second since the last restart, which is due before the first too."""
         now = time.monotonic()
         since, since_step = self._since or (now, step)
         self._sums, self._counts, self._since = {}, {}, (now, step)

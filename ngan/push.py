@@ -6,10 +6,9 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token, hf_hub_downloa
 from huggingface_hub.errors import HTTPError, RemoteEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from ngan.card import merge_cards
+from ngan.card import CARD, merge_cards
 from ngan.config import TrainConfig
 
-CARD = "README.md"
 _FAILURES = (OSError, HTTPError, RuntimeError)  # refused by the Hub, not reached, broken off in a large file
 LAST_CHECKPOINT = "last-checkpoint"  # folder of a repository that keeps what a run goes on from
 
@@ -46,7 +45,7 @@ def open_repository(config: TrainConfig) -> str:
     return made.repo_id
 
 
-def push_model(folder: Path, metrics: Path, config: TrainConfig) -> str:
+def push_model(folder: Path, metrics: Path, config: TrainConfig, step: int) -> str:
     """Push an exported folder and the run's metrics, and nothing else of the run, as one commit.
 
     A card that is there already keeps what people wrote: only the project's own sections and figures are renewed.
@@ -55,6 +54,7 @@ def push_model(folder: Path, metrics: Path, config: TrainConfig) -> str:
         folder: what `ngan.export.export_run` wrote.
         metrics: the run's metrics.jsonl.
         config: of the run, which says where to.
+        step: updates made.
 
     Returns:
         The commit's address.
@@ -74,8 +74,8 @@ def push_model(folder: Path, metrics: Path, config: TrainConfig) -> str:
         commit = HfApi().create_commit(repo_id, operations, commit_message="Train NGAN", revision=revision)
     except (*_FAILURES, ValueError) as error:
         raise ValueError(
-            f"push_to_hub: {error}; the model is complete in {folder}, push it with "
-            f"`hf upload {config.hub_model_id} {folder}`"
+            f"push_to_hub: {error}; the model is complete in {folder}; to push it, give the same command with "
+            f"--resume_from_checkpoint latest{'' if step >= config.max_train_steps else f' --max_train_steps {step}'}"
         ) from error
     return commit.commit_url
 

@@ -51,14 +51,21 @@ def sample_grid(
 
 @contextmanager
 def frozen(model: NGAN) -> Iterator[None]:
-    """Put the model into eval mode, float32, without gradients, and back again."""
-    training = model.training
+    """Put the model into eval mode, float32 (TF32 is not), without gradients, and back again."""
+    training, tf32 = model.training, (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
     model.eval()
+    allow_tf32(False, False)
     try:
         with torch.no_grad(), torch.autocast(next(model.parameters()).device.type, enabled=False):
             yield
     finally:
         model.train(training)
+        allow_tf32(*tf32)
+
+
+def allow_tf32(convolutions: bool, products: bool) -> None:
+    """Say whether a GPU may round the inputs of float32 convolutions, of matrix products, to 10 bits of mantissa."""
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, products
 
 
 def _draw_grid(cells: np.ndarray) -> Image.Image:

@@ -37,7 +37,7 @@ def raw_rows(source: str | os.PathLike[str], split: str, column: str | None, str
         FileNotFoundError: `source` is a path to nothing.
         ValueError: no such data set, split or column.
     """
-    splits = _open(source, streaming)
+    splits = _open(source, streaming, split)
     if split not in splits:
         raise ValueError(f"{source} has no split {split!r}; it has: {', '.join(map(str, splits))}")
     rows = splits[split]
@@ -58,8 +58,11 @@ def split_names(source: str | os.PathLike[str]) -> list[str]:
     return list(_open(source, streaming=True))
 
 
-def _open(source: str | os.PathLike[str], streaming: bool) -> dict[str, Any]:
-    """Return the splits of `source` by name, in whichever of the four forms it comes."""
+def _open(source: str | os.PathLike[str], streaming: bool, split: str | None = None) -> dict[str, Any]:
+    """Return the splits of `source` by name, in whichever of the four forms it comes.
+
+    Where one `split` is asked for, the others may be None: what nobody reads is not downloaded and prepared.
+    """
     path = Path(source).expanduser()
     if path.is_file() and path.suffix != ".parquet":
         raise ValueError(
@@ -69,19 +72,23 @@ def _open(source: str | os.PathLike[str], streaming: bool) -> dict[str, Any]:
         text = str(source)
         if text.startswith((".", "~", os.sep)) or text.count("/") > 1 or (os.sep != "/" and os.sep in text):
             raise FileNotFoundError(f"{source}: no such folder")
-        return _load_dataset(source, streaming, path=text)
+        return _load_dataset(source, streaming, split, path=text)
     if path.is_file():
-        return _load_dataset(source, streaming, path="parquet", data_files=str(path))
+        return _load_dataset(source, streaming, split, path="parquet", data_files=str(path))
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return _load_from_disk(path)
-    if any(file.suffix in _TABLES for file in path.rglob("*")):
-        return _load_dataset(source, streaming, path=str(path))
+    if any(file.suffix in _TABLES for file in _files(path)):
+        return _load_dataset(source, streaming, split, path=str(path))
     return _picture_folder(path)
 
 
-def _load_dataset(source: str | os.PathLike[str], streaming: bool, **arguments: Any) -> dict[str, Any]:
+def _load_dataset(
+    source: str | os.PathLike[str], streaming: bool, split: str | None, **arguments: Any
+) -> dict[str, Any]:
     try:
-        return dict(datasets.load_dataset(**arguments, streaming=streaming))
+        if streaming or split is None:
+            return dict(datasets.load_dataset(**arguments, streaming=streaming))
+        return _load_split(split, **arguments)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise ValueError(
             f"{source!r}: no folder here and no data set on the Hub has this name, or it is private or gated; check "
@@ -93,6 +100,19 @@ def _load_dataset(source: str | os.PathLike[str], streaming: bool, **arguments: 
         ) from error
     except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
         raise ValueError(f"{source}: `datasets` cannot read it ({error.__cause__ or error})") from error
+
+
+def _load_split(split: str, **arguments: Any) -> dict[str, Any]:
+    """Prepare one split only: `load_dataset(split=...)` prepares them all and then leaves the others out."""
+    builder = datasets.load_dataset_builder(**arguments)
+    files = {str(name): found for name, found in (builder.config.data_files or {}).items()}
+    if len(files) < 2 or Path(builder.cache_dir).is_dir():  # nothing to leave out, or all are prepared already
+        return dict(datasets.load_dataset(**arguments))
+    splits = dict.fromkeys(files)
+    if split in files:
+        arguments |= {"data_files": {split: files[split]}, "features": builder.info.features}
+        splits |= datasets.load_dataset(**arguments)
+    return splits
 
 
 def _load_from_disk(path: Path) -> dict[str, datasets.Dataset]:
@@ -107,7 +127,7 @@ def _picture_folder(path: Path) -> dict[str, datasets.Dataset]:
     # Not `load_dataset("imagefolder")`: that one also takes "test" or "val" in a file's own name for a split.
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     found: dict[str, list[str]] = {}
-    for file in sorted(path.rglob("*")):
+    for file in _files(path):
         inside = file.relative_to(path).parts
         if file.suffix.lower() in suffixes and not any(part.startswith(".") for part in inside) and file.is_file():
             split = SPLIT_FOLDERS.get(inside[0].lower(), "") if len(inside) > 1 else ""
@@ -121,6 +141,21 @@ def _picture_folder(path: Path) -> dict[str, datasets.Dataset]:
         logger.warning("%s: left out %d pictures outside its split folders (%s, ...)", path, len(outside), outside[0])
     feature = datasets.Features({"image": datasets.Image()})
     return {split: datasets.Dataset.from_dict({"image": files}, features=feature) for split, files in found.items()}
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files in a folder at any depth, in order; links to folders are followed, but no folder twice."""
+    seen, found, waiting = set(), [], [folder]
+    while waiting:  # the folder itself before all that links in it lead to: its own places are its splits
+        for place, folders, names in os.walk(waiting.pop(0)):
+            real = os.path.realpath(place)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            waiting += [path for name in sorted(folders) if (path := Path(place, name)).is_symlink()]
+            found += [Path(place, name) for name in names]
+    return sorted(found)
 
 
 def _picture_column(features: dict[str, Any], column: str | None, source: str | os.PathLike[str]) -> str:

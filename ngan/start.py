@@ -45,6 +45,13 @@ def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
     return generators.to(memory_format=torch.channels_last), discriminators.to(memory_format=torch.channels_last)
 
 
+def critics_given(config: TrainConfig) -> bool:
+    """Tell whether a configuration's critics start from the weights of others; raises as `make_networks` does."""
+    if config.init_discriminators_from:
+        return config.init_discriminators_from != "none"
+    return config.init_from != "" and _critics_of(config.init_from) == CRITICS
+
+
 def _build(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
     generators = NGAN(
         code_width=config.code_width,

@@ -8,6 +8,8 @@ import torch
 
 from ngan.batches import TrainingBatches, make_batches
 from ngan.config import TrainConfig
+from ngan.data import FaceSet, memory_of_each_process
+from ngan.reframing import source_size
 
 
 def numbered(n: int) -> list[torch.Tensor]:
@@ -80,6 +82,25 @@ def test_batches_are_the_same_after_a_restart_and_from_workers(face_folder, in_m
     assert not torch.equal(whole[0].image, whole[1].image)
 
 
+def test_pictures_that_do_not_fit_into_memory_are_refused_before_any_is_decoded(face_folder, monkeypatch):
+    config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5, framing_jitter=1.0)
+    side = source_size(16, 1.0)
+    room = 12 * 3 * side**2
+    assert next(make_batches(config, 0, 1, 0, pin=False, room=room)).image.shape == (5, 3, 16, 16)
+    monkeypatch.setattr(FaceSet, "_decode_all", lambda *_: pytest.fail("decoded"))
+    complaint = f"12 pictures of {side}x{side} pixels take 0.00 GB .* 0.00 GB are available .*--in_memory false"
+    with pytest.raises(ValueError, match=complaint):
+        make_batches(config, 0, 1, 0, pin=False, room=room - 1)
+    next(make_batches(dataclasses.replace(config, in_memory=False), 0, 1, 0, pin=False, room=0))
+
+
+def test_processes_of_a_machine_share_its_memory(monkeypatch):
+    alone = memory_of_each_process()
+    assert 1e8 < alone < 1e14
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
+    assert memory_of_each_process() < alone / 100
+
+
 def test_a_stream_goes_on_without_end(face_folder):
     config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5, streaming=True)
     batches = list(itertools.islice(make_batches(config, 0, 1, 0, pin=False), 5))  # 2 batches a pass
@@ -87,6 +108,6 @@ def test_a_stream_goes_on_without_end(face_folder):
 
 
 def test_a_stream_smaller_than_a_batch_is_refused(face_folder):
-    config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=50, streaming=True)
-    with pytest.raises(ValueError, match="fewer pictures than one batch"):
-        next(make_batches(config, 0, 1, 0, pin=False))
+    config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5, num_workers=2, streaming=True)
+    with pytest.raises(ValueError, match=r"fewer pictures than one batch for .* \(2 processes x 2 workers\)"):
+        next(make_batches(config, 0, 2, 0, pin=False))

@@ -9,12 +9,12 @@ import torch
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from ngan.card import write_card
+from ngan.card import merge_cards, write_card
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig, parse_config
 from ngan.differences import measure_differences
 from ngan.evaluation import evaluate
-from ngan.model import NGAN
+from ngan.model import NGAN, NGANDiscriminators
 
 
 @pytest.fixture
@@ -29,15 +29,66 @@ def written(folder: Path, model: NGAN, result: dict | None = None, **given: str)
     return ModelCard((folder / "README.md").read_text(), ignore_metadata_errors=False)
 
 
-def test_data_sets_and_base_models_are_named_if_they_are_of_the_hub(model, tmp_path):
+def test_data_sets_and_base_models_are_named_if_they_are_of_the_hub(model, tmp_path, hub):
     card = written(tmp_path / "a", model, dataset="org/faces", init_from="org/ngan-celeba@v1").data
     assert card.datasets == ["org/faces"] and card.base_model == "org/ngan-celeba"
+    card = written(tmp_path / "a", model, init_from="org/ngan-celeba@refs/pr/1").data
+    assert card.base_model == "org/ngan-celeba"
     (tmp_path / "faces").mkdir()
     card = written(tmp_path / "b", model, dataset=str(tmp_path / "faces"), init_from=str(tmp_path))
     assert card.data.datasets is None and card.data.base_model is None
     assert (
         str(tmp_path) not in card.content and str(tmp_path) not in (tmp_path / "b" / "train_config.json").read_text()
     )
+
+
+def test_a_card_claims_no_critic_that_took_no_part(model, tmp_path):
+    text = written(tmp_path / "a", model, dataset="org/faces").text
+    assert "`discriminators/`" not in text and "there are no\ncritics" in text
+    assert "no critic took part, since they join after 3,000 updates" in text
+    (tmp_path / "b" / "discriminators").mkdir(parents=True)
+    write_card(tmp_path / "b", model, TrainConfig(dataset="org/faces"), Counters(step=3001), None)
+    text = (tmp_path / "b" / "README.md").read_text()
+    assert "`discriminators/`" in text and "; the critics join after 3,000 updates" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({}, "a hole-weighted L1;"), ({"distance": "mse", "hole_weight": 0.0}, "the plain mean MSE over all pixels;")],
+)
+def test_a_card_says_how_the_reconstruction_is_weighted(model, tmp_path, given, words):
+    assert words in written(tmp_path / "a", model, dataset="org/faces", **given).text
+
+
+def licence(card: ModelCard) -> tuple[str | None, ...]:
+    return tuple(card.data.get(name) for name in ("license", "license_name", "license_link"))
+
+
+def test_the_licence_is_what_is_given_or_that_of_what_the_run_starts_from_or_none(model, tmp_path):
+    NGANDiscriminators(width=4, embedding=8).save_pretrained(tmp_path / "a" / "discriminators")
+
+    def told(**given: str) -> tuple[str | None, ...]:
+        card = written(tmp_path / "a", model, **given)
+        critics = ModelCard((tmp_path / "a" / "discriminators" / "README.md").read_text())
+        assert licence(critics) == licence(card) and "# NGAN: the critics" in critics.text
+        return licence(card)
+
+    research = ("other", "non-commercial-research", None)
+    assert told(dataset="org/faces") == (None, None, None)
+    assert told(dataset="org/CelebA-faces") == research
+    assert told(dataset="org/celeba", license="mit") == ("mit", None, None)
+    own = {"license": "other", "license_name": "ours", "license_link": "LICENSE"}
+    assert told(dataset="org/faces", **own) == ("other", "ours", "LICENSE")
+    start = tmp_path / "start"
+    start.mkdir()
+    assert told(dataset="org/faces", init_from=str(start)) == research
+    (start / "README.md").write_text("---\nlicense: apache-2.0\n---\n# By people\n")
+    assert told(dataset="org/celeba", init_from=str(start)) == ("apache-2.0", None, None)
+
+
+def test_a_licence_by_people_is_not_mixed_with_one_of_the_run():
+    ours = "---\nlicense: other\nlicense_name: non-commercial-research\n---\n\n# A\n"
+    assert licence(ModelCard(merge_cards("---\nlicense: mit\n---\n# Mine\n", ours))) == ("mit", None, None)
 
 
 def test_the_command_runs_as_printed_and_only_pictures_that_are_there_are_shown(model, tmp_path):

@@ -18,6 +18,18 @@ def test_the_command_line_goes_over_the_file_over_the_recipe_over_the_defaults(t
     assert dry_run
 
 
+def test_a_recipe_on_the_command_line_goes_over_a_file_that_holds_every_field(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(TrainConfig(batch_size=3, hole_weight=2.0).to_json())
+    paper, _ = parse_config(["--config", str(path), "--recipe", "paper", "--lambda_coding", "0.25"])
+    assert (paper.recipe, paper.distance, paper.hole_weight, paper.optimizer) == ("paper", "mse", 0.0, "adam")
+    assert (paper.batch_size, paper.lambda_coding) == (3, 0.25)
+    path.write_text(paper.to_json())
+    assert parse_config(["--config", str(path)])[0] == paper
+    back, _ = parse_config(["--config", str(path), "--recipe", "default"])
+    assert (back.distance, back.hole_weight, back.lambda_coding) == ("l1", TrainConfig().hole_weight, 0.5)
+
+
 def test_a_written_configuration_reads_as_itself(tmp_path):
     config = TrainConfig(dataset="faces", batch_size=5, learning_rate=1e-3, in_memory=False)
     path = tmp_path / "config.json"
@@ -29,7 +41,12 @@ def test_a_written_configuration_reads_as_itself(tmp_path):
     ("field", "value", "rule"),
     [
         ("batch_size", 0, "at least 1"),
+        ("batch_size", 65_537, "at most 65,536"),
         ("max_train_steps", -1, "at least 1"),
+        ("lambda_coding", float("inf"), "finite"),
+        ("hole_weight", float("nan"), "finite"),
+        ("seed", -1, "at least 0"),
+        ("seed", 2**32, "at most 4,294,967,295"),
         ("lambda_coding", -0.5, "at least 0"),
         ("find_share", 1.5, r"in \[0, 1\]"),
         ("init_share", 1.5, r"in \[0, 1\]"),

@@ -1,5 +1,6 @@
 import io
 import logging
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -9,7 +10,7 @@ from datasets.table import embed_table_storage
 from PIL import Image
 
 from ngan import data
-from ngan.data import flip_horizontally, load_faces, stream_faces, to_float, to_uint8
+from ngan.data import flip_horizontally, load_faces, read_streamed, stream_faces, to_float, to_uint8
 from ngan.decoding import decode_square
 
 RED, GREEN, BLUE = (200, 10, 10), (10, 200, 10), (10, 10, 200)
@@ -100,6 +101,18 @@ def test_subfolders_are_splits(tmp_path, caplog):
         load_faces(tmp_path, "test")
 
 
+def test_links_to_folders_are_followed_once(tmp_path):
+    save(tmp_path, "elsewhere/deep/a.png", solid(RED))
+    save(tmp_path, "set/train/b.png", solid(GREEN))
+    (tmp_path / "set/train/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set/validation").symlink_to(tmp_path / "elsewhere/deep")
+    (tmp_path / "elsewhere/deep/loop").symlink_to(tmp_path / "set")
+    assert colours(load_faces(tmp_path / "set", image_size=16)) == [GREEN]
+    assert colours(load_faces(tmp_path / "set", "validation", image_size=16)) == [RED]
+    (tmp_path / "set/validation").unlink()
+    assert colours(load_faces(tmp_path / "set", image_size=16)) == [GREEN, RED]
+
+
 def test_parquet_with_embedded_pictures(tmp_path):
     rows = one_column(solid(RED), solid(GREEN)).with_format("arrow").map(embed_table_storage, batched=True)
     (tmp_path / "data").mkdir()
@@ -112,6 +125,37 @@ def test_parquet_with_embedded_pictures(tmp_path):
     assert sorted(colours(stream_faces(tmp_path, image_size=16))) == sorted([RED, GREEN])
     with pytest.raises(ValueError, match="no split 'validation'; it has: train"):
         load_faces(tmp_path, "validation")
+
+
+def two_splits(folder):
+    folder.mkdir()
+    for split, colour in {"train": RED, "validation": GREEN}.items():
+        rows = one_column(solid(colour), solid(BLUE)).with_format("arrow").map(embed_table_storage, batched=True)
+        rows.to_parquet(str(folder / f"{split}.parquet"))
+    return folder
+
+
+def prepared():
+    """Names of the splits that `datasets` has prepared on this disk."""
+    cache = Path(datasets.config.HF_DATASETS_CACHE)
+    return {file.stem.split("-")[-1] for file in cache.rglob("*.arrow") if not file.name.startswith("cache-")}
+
+
+def test_only_the_split_that_is_read_is_prepared(tmp_path):
+    folder = two_splits(tmp_path / "tables")
+    with pytest.raises(ValueError, match="no split 'test'; it has: train, validation"):
+        load_faces(folder, "test")
+    assert colours(load_faces(folder, "validation", image_size=16)) == [GREEN, BLUE]
+    assert prepared() == {"validation"}
+    assert colours(load_faces(folder, image_size=16)) == [RED, BLUE]
+
+
+def test_faces_read_from_a_stream_are_those_in_order_and_leave_no_copy(tmp_path, with_broken):
+    folder = two_splits(tmp_path / "tables")
+    assert colours(read_streamed(folder, "validation", image_size=16)) == [GREEN, BLUE]
+    assert colours(read_streamed(folder, "train", image_size=16, limit=1)) == [RED]
+    assert prepared() == set()
+    assert colours(read_streamed(with_broken, "train", image_size=16)) == [RED, GREEN, BLUE]
 
 
 def test_struct_of_bytes_and_path_is_a_picture_column(tmp_path):
@@ -203,7 +247,7 @@ def test_unknown_hub_id_gets_advice(monkeypatch):
     def unknown(**_):
         raise datasets.exceptions.DatasetNotFoundError("gone")
 
-    monkeypatch.setattr(data.datasets, "load_dataset", unknown)
+    monkeypatch.setattr(data.datasets, "load_dataset_builder", unknown)
     with pytest.raises(ValueError, match="'nobody/nothing': no folder here and no data set on the Hub"):
         load_faces("nobody/nothing")
 
@@ -212,7 +256,7 @@ def test_unreachable_hub_is_said_so(monkeypatch):
     def unreachable(**_):
         raise ConnectionError("no route")
 
-    monkeypatch.setattr(data.datasets, "load_dataset", unreachable)
+    monkeypatch.setattr(data.datasets, "load_dataset_builder", unreachable)
     with pytest.raises(ValueError, match="the Hub cannot be reached .no route"):
         load_faces("nobody/nothing")
 

@@ -34,15 +34,15 @@ def noting(name):
     original = getattr(train_accelerate, name)
 
     @functools.wraps(original)
-    def noted(*arguments):
+    def noted(*arguments, **named):
         seen["wrote"].append(name)
-        return "https://example.org" if name in HUB else original(*arguments)
+        return "https://example.org" if name in HUB else original(*arguments, **named)
 
     return noted
 
 
 HUB = ("open_repository", "push_model")
-for name in ("save_checkpoint", "export_run", "fixed_grid", *HUB):
+for name in ("load_faces", "save_checkpoint", "export_run", "fixed_grid", *HUB):
     setattr(train_accelerate, name, noting(name))
 step = train_accelerate.train_step
 
@@ -122,9 +122,10 @@ def test_processes_see_different_pictures_and_masks_and_together_those_of_one(ru
 
 
 @pytest.mark.slow
-def test_only_the_main_process_logs_saves_and_pushes(runs):
+def test_only_the_main_process_loads_validation_faces_logs_saves_and_pushes(runs):
     first, second = recorded(runs / "two")
-    assert first["wrote"] == ["open_repository"] + ["fixed_grid", "save_checkpoint"] * 2 + ["export_run", "push_model"]
+    opened = ["load_faces", "open_repository"]
+    assert first["wrote"] == opened + ["fixed_grid", "save_checkpoint"] * 2 + ["export_run", "push_model"]
     assert second["wrote"] == []
     trackers = {path.name.split(".")[-2] for path in (runs / "two").rglob("events.out.tfevents*")}
     assert len(trackers) == 1  # number of the process, in the names of TensorBoard's files

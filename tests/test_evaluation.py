@@ -36,6 +36,15 @@ def run(model, faces, **options):
     return evaluate(model, faces, progress=False, **options)
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_figures_are_of_float32_without_tf32_which_is_as_it_was_afterwards(model, faces, monkeypatch, allowed):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+    seen = set()
+    model.register_forward_hook(lambda *_: seen.add(torch.backends.cudnn.allow_tf32))
+    run(model, faces, masks=("center",), damages=())
+    assert seen == {False} and torch.backends.cudnn.allow_tf32 is allowed
+
+
 class Oracle(NGAN):
     """An NGAN that knows the truth of one picture, and finds damage wherever a pixel differs from it."""
 

@@ -15,6 +15,7 @@ from huggingface_hub.utils import _http
 from launching import TINY, draw_faces
 from PIL import Image
 
+import ngan.push
 import train_accelerate
 from ngan.card import merge_cards
 from ngan.model import NGAN, NGANDiscriminators
@@ -72,11 +73,11 @@ def test_round_trip(hub, train, tmp_path, monkeypatch):
 
 
 def test_card_is_what_the_hub_takes(hub, train):
-    assert train("run")[0] == 0
+    assert train("run", "--license", "mit")[0] == 0
     card = ModelCard.load(NAME)
     card.validate()
     data = card.data.to_dict()
-    assert (data["library_name"], data["pipeline_tag"], data["license"]) == ("ngan", "image-to-image", "other")
+    assert (data["library_name"], data["pipeline_tag"], data["license"]) == ("ngan", "image-to-image", "mit")
     kinds = {(r.metric_type, r.dataset_name.split(", ")[1]) for r in card.data.eval_results}
     holes = ("center holes", "box holes", "freeform holes")
     assert kinds == {(metric, hole) for metric in ("psnr", "ssim", "l1") for hole in holes}
@@ -103,7 +104,9 @@ def test_edited_card_keeps_what_people_wrote(hub, train):
     edited = (
         hub.read(NAME, "README.md").decode().replace("## Limits and bias", "## Our own words\n\nHello.\n\n## Limits")
     )
-    edited = edited.replace("license: other", "license: mit\nlanguage: fr").replace("updates,", "OUTDATED updates,")
+    edited = edited.replace("library_name: ngan", "library_name: ngan\nlicense: mit\nlanguage: fr").replace(
+        "updates,", "OUTDATED updates,"
+    )
     hub.put(NAME, {"README.md": edited.encode()})
     assert train("second", "--max_train_steps", "3")[0] == 0
     text = hub.read(NAME, "README.md").decode()
@@ -140,9 +143,28 @@ def test_foreign_card_gets_the_sections_at_its_end():
 def test_broken_card_stops_the_push_and_loses_nothing(hub, train, tmp_path):
     hub.put(NAME, {"README.md": b"---\na: [\n---\n"})
     status, printed = train("run")
-    assert status == 2 and "has a broken front matter" in printed and "`hf upload org/ngan-tiny" in printed
+    assert status == 2 and "has a broken front matter" in printed
     assert hub.files(NAME) == {"README.md"}
     assert NGAN.from_pretrained(tmp_path / "run/model").image_size == 32
+
+
+@pytest.mark.parametrize(("steps", "minutes"), [("3", "0"), ("100000", "0.002")])
+def test_the_advice_after_a_failed_push_pushes_to_its_branch_and_keeps_what_people_wrote(
+    hub, train, tmp_path, monkeypatch, steps, minutes
+):
+    arguments = ["--hub_revision", "trial", "--max_train_minutes", minutes, "--max_train_steps", steps]
+    hub.put(NAME, {"README.md": b"# By people\n"})  # where the branch begins
+    with monkeypatch.context() as patch:
+        patch.setattr(ngan.push, "merge_cards", lambda *_: (_ for _ in ()).throw(OSError("broken off")))
+        status, printed = train("run", *arguments)
+    assert status == 2 and "the model is complete in" in printed
+    advice = printed.split("give the same command with ")[1].split()
+    assert ("--max_train_steps" in advice) == (minutes != "0")  # else it would train for as long again
+    monkeypatch.setattr(train_accelerate, "train_step", lambda *_: pytest.fail("an update too many"))
+    status, printed = train("run", *arguments, *advice)
+    assert status == 0, printed
+    assert MODEL <= hub.files(NAME, "trial") and hub.files(NAME) == {"README.md"}
+    assert "# By people" in hub.read(NAME, "README.md", "trial").decode()
 
 
 def test_private_repository_and_branch(hub, train):

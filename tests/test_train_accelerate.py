@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 import ngan.features
 import ngan.push
 import train_accelerate
+from ngan.config import TrainConfig
 from ngan.model import NGAN, NGANDiscriminators
 
 NOTE = "Drawn by the tests, a/b and all. " * 20
@@ -132,6 +133,7 @@ def test_every_update_is_logged_under_the_five_names(run):
     entries = [json.loads(line) for line in (run / "run/metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in entries] == list(range(1, 7))
     assert [entry["images_seen"] for entry in entries] == list(range(4, 28, 4))
+    assert entries[0]["images_per_second"] < 1000  # the first update's own time counts
     assert {"code_g", "image_g"} <= entries[0].keys() and "code_d" not in entries[0]
     assert {"code_g", "code_d", "image_g", "global_d", "local_d", "images_per_second"} <= entries[1].keys()
 
@@ -364,6 +366,29 @@ def test_a_run_that_goes_on_from_an_earlier_checkpoint_is_the_latest(run, tmp_pa
     assert names == ["checkpoint-0000004", "checkpoint-0000005", "checkpoint-0000006-abandoned"]
 
 
+def test_the_folder_of_a_run_is_no_checkpoint_to_go_on_from(run, tmp_path, main):
+    done = main(run / "faces", tmp_path / "run", "--resume_from_checkpoint", str(run / "run"))
+    assert_one_line(done, "the folder of a run, not of a checkpoint", "checkpoint-0000006, or latest")
+
+
+def test_an_accumulation_that_the_environment_sets_is_refused(run, tmp_path, main, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    done = main(run / "faces", tmp_path / "run", "--max_train_steps", "1")
+    assert_one_line(done, "gradient_accumulation_steps=1", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS=4")
+    options = "--max_train_steps 1 --evaluate_limit 1 --gradient_accumulation_steps 4".split()
+    assert main(run / "faces", tmp_path / "run", *options).returncode == 0
+
+
+def test_a_gpu_that_only_emulates_bf16_is_warned_of(monkeypatch, caplog):
+    for supported, precision, warned in ((True, "bf16", False), (False, "no", False), (False, "bf16", True)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, known=supported, **__: known)
+        train_accelerate.warn_of_slow_bf16(TrainConfig(mixed_precision=precision), torch.device("cuda"))
+        assert ("--mixed_precision no" in caplog.text) is warned
+    caplog.clear()
+    train_accelerate.warn_of_slow_bf16(TrainConfig(), torch.device("cpu"))
+    assert not caplog.text
+
+
 def test_a_signal_while_the_faces_are_loaded_ends_the_run_at_once(run, tmp_path, main, monkeypatch):
     def loading(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -375,11 +400,35 @@ def test_a_signal_while_the_faces_are_loaded_ends_the_run_at_once(run, tmp_path,
     assert done.returncode == 128 + signal.SIGTERM and "SIGTERM: stopped at once" in done.stdout
 
 
-def test_streaming_trains_too(run, tmp_path, main):
-    arguments = "--max_train_steps 2 --streaming true --validation_split".split()
-    done = main(run / "faces", tmp_path, *arguments, "")
+def test_critics_that_no_update_trained_are_left_out_with_a_word_unless_given(run, tmp_path, main, caplog):
+    arguments = "--max_train_steps 2 --generator_only_steps 2 --validation_split".split() + [""]
+    done = main(run / "faces", tmp_path / "a", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "no critic takes part before update 3" in caplog.text and "written without them" in caplog.text
+    assert not (tmp_path / "a/model/discriminators").exists()
+    assert main(run / "faces", tmp_path / "b", *arguments, "--init_from", str(tmp_path / "a/model")).returncode == 0
+    assert not (tmp_path / "b/model/discriminators").exists()
+    assert main(run / "faces", tmp_path / "c", *arguments, "--init_from", str(run / "run/model")).returncode == 0
+    ours, given = (load_file(f / "model/discriminators/model.safetensors") for f in (tmp_path / "c", run / "run"))
+    assert all(torch.equal(ours[name], tensor) for name, tensor in given.items())
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_without_mixed_precision_tf32_is_off(run, tmp_path, main, monkeypatch, precision):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # undone afterwards
+    done = main(
+        run / "faces", tmp_path, *"--max_train_steps 1 --evaluate_limit 1 --mixed_precision".split(), precision
+    )
+    assert done.returncode == 0, done.stderr
+    assert torch.backends.cudnn.allow_tf32 is (precision == "bf16")
+
+
+def test_streaming_trains_too_and_evaluates_on_a_stream(run, tmp_path, main, monkeypatch):
+    monkeypatch.setattr(train_accelerate, "load_faces", lambda *_, **__: pytest.fail("a copy of the set is made"))
+    done = main(run / "faces", tmp_path, *"--max_train_steps 2 --streaming true --evaluate_limit 3".split())
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "checkpoint-0000002").is_dir()
+    assert json.loads((tmp_path / "model/results.json").read_text())["n"] == 3
 
 
 @pytest.mark.parametrize(
