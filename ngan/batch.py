@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
@@ -20,7 +21,7 @@ from ngan.stages import Result
 from ngan.tasks import Task
 
 # What a picture, a model or a device can be wrong with; torch reports exhausted memory as a RuntimeError.
-REPORTED = (ValueError, OSError, RuntimeError)
+REPORTED = (ValueError, OSError, RuntimeError, MemoryError, cv2.error)
 _READERS, _WRITERS = 3, 2  # threads that decode and encode while the networks run
 _AHEAD = 4  # pictures that are read ahead at most, and as many that wait to be written: this bounds the memory
 
@@ -137,6 +138,8 @@ def run_tasks(
 
 def one_line(error: Exception) -> str:
     """An error's message on one line."""
+    if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
+        return "the picture needs more memory than there is; make it smaller"
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -133,7 +133,7 @@ def read_mask(mask: Source, size: tuple[int, int]) -> np.ndarray:
     if isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.dtype.kind in "bf":
         if mask.dtype.kind == "f" and not ((mask >= 0) & (mask <= 1)).all():
             raise PictureError("mask: float values must lie in [0, 1]")
-        mask = np.where(mask > 0.5, 255, 0).astype(np.uint8)
+        mask = (mask > 0.5).astype(np.uint8) * 255
     picture = _open(mask, "mask")
     if picture.width * picture.height <= MAX_PIXELS:  # else its size differs from any picture's
         picture = _upright(picture, mask, "mask")

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -373,6 +374,36 @@ def test_reading_runs_ahead_but_not_far(here):
     outcome = run_tasks(tasks, fill, progress=False)
     assert (outcome.filled, outcome.failed) == (40, {})
     assert 1 < furthest <= batch._AHEAD + 2
+
+
+@pytest.mark.parametrize("where", ["reading", "filling", "writing"])
+@pytest.mark.parametrize("kind", [MemoryError, cv2.error])
+def test_a_picture_too_large_for_the_memory_ends_nothing_but_itself(here, monkeypatch, where, kind):
+    error = kind("Unable to allocate 9 GiB")
+    error.code = cv2.Error.StsNoMem
+    large = picture(1)
+
+    def too_large_when(now: bool) -> None:
+        if now:
+            raise error
+
+    def read():
+        too_large_when(where == "reading")
+        return large, None, Origin()
+
+    def fill(image, mask):
+        too_large_when(where == "filling" and image is large)
+        return Result(image, image)
+
+    def save(path, picture, origin):
+        too_large_when(where == "writing" and picture is large)
+
+    monkeypatch.setattr("ngan.batch.save_picture", save)
+    tasks = [Task("large", here / "l.png", read)]
+    tasks += [Task(str(i), here / f"{i}.png", lambda: (picture(0), None, Origin())) for i in range(3)]
+    outcome = run_tasks(tasks, fill, progress=False)
+    assert outcome.failed == {"large": "the picture needs more memory than there is; make it smaller"}
+    assert outcome.filled == 3
 
 
 def test_nothing_is_left_of_a_run_that_is_interrupted(here):
