@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from ngan.deep import carrying, content_of, decoded
+from ngan.deep import carrying, content_of, decoded, in_planes
 
 MAX_PIXELS = 100_000_000  # of a picture
 MIN_SIDE = 16  # of a picture, in pixels
@@ -135,6 +135,8 @@ def read_mask(mask: Source, size: tuple[int, int]) -> np.ndarray:
             raise PictureError("mask: float values must lie in [0, 1]")
         mask = (mask > 0.5).astype(np.uint8) * 255
     picture = _open(mask, "mask")
+    if content_of(picture) and in_planes(picture):
+        raise PictureError("mask: has 16 bits a channel, each channel by itself; save it as a PNG")
     if picture.width * picture.height <= MAX_PIXELS:  # else its size differs from any picture's
         picture = _upright(picture, mask, "mask")
     if picture.size != size:
