@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
 from ngan.deep import carrying, content_of, decoded, in_planes
 
@@ -198,11 +198,25 @@ def _open(source: Source, name: str) -> Image.Image:
 
 
 def _upright(picture: Image.Image, source: object, name: str) -> Image.Image:
+    white = _white_is_zero(picture)
     try:
-        return ImageOps.exif_transpose(picture)
+        upright = ImageOps.exif_transpose(picture)
     except _UNREADABLE as error:  # pixels are decoded here: the file may break off
         what = source if isinstance(source, str | Path) else name
         raise PictureError(f"{what} is not a picture that can be read") from error
+    if white:
+        info = upright.info
+        upright = Image.fromarray(white - np.asarray(upright, dtype=np.uint16))
+        upright.info = info
+    return upright
+
+
+def _white_is_zero(picture: Image.Image) -> int:
+    """The value that is black in a grey TIFF of more than 8 bits whose white is 0, which Pillow leaves so; else 0."""
+    tags = getattr(picture, "tag_v2", {})
+    if not picture.mode.startswith("I;16") or tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) != 0:
+        return 0
+    return 2 ** tags[TiffImagePlugin.BITSPERSAMPLE][0] - 1
 
 
 def _orientation(picture: Image.Image) -> int:

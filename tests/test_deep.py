@@ -211,6 +211,15 @@ def test_a_tiff_of_channels_that_lie_apart_is_not_taken_for_8_bits(tmp_path: Pat
         read_mask(tmp_path / "planes.tif", (WIDTH, HEIGHT))
 
 
+def test_grey_whose_white_is_zero_is_not_read_inverted(tmp_path: Path):
+    write_tiff(tmp_path / "white.tif", values(1), {262: 0})
+    write_tiff(tmp_path / "mask.tif", box() * np.uint16(65535) ^ 65535, {262: 0})
+    write_tiff(tmp_path / "black.tif", values(1), {262: 1})
+    assert np.array_equal(sixteen_bits(read_picture(tmp_path / "white.tif")), 65535 - values(1))
+    assert np.array_equal(sixteen_bits(read_picture(tmp_path / "black.tif")), values(1))
+    assert np.array_equal(read_mask(tmp_path / "mask.tif", (WIDTH, HEIGHT)), box())
+
+
 def write_tiff(path: Path, pixels: np.ndarray, tags: dict[int, int]) -> None:
     """Write 16-bit pixels uncompressed, by hand: Pillow writes neither channels apart nor white as zero."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
