@@ -200,7 +200,8 @@ def _open(source: Source, name: str) -> Image.Image:
 def _upright(picture: Image.Image, source: object, name: str) -> Image.Image:
     white = _white_is_zero(picture)
     try:
-        upright = ImageOps.exif_transpose(picture)
+        picture.load()
+        upright = picture.copy() if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
     except _UNREADABLE as error:  # pixels are decoded here: the file may break off
         what = source if isinstance(source, str | Path) else name
         raise PictureError(f"{what} is not a picture that can be read") from error
@@ -222,7 +223,7 @@ def _white_is_zero(picture: Image.Image) -> int:
 def _orientation(picture: Image.Image) -> int:
     try:
         return picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except _UNREADABLE:  # what is wrong is said where the picture is turned
+    except _UNREADABLE:  # `ngan.saving.Origin.of` says what is wrong with it
         return 1
 
 

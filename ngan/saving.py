@@ -102,6 +102,7 @@ class Origin:
         if not metadata:
             return cls(**made)
         try:
+            Image.Exif().load(file.info.get("exif") or b"")  # Pillow's reader of JPEG may have swallowed the error
             exif, xmp = _upright(file)
             text = getattr(file, "text", {}).items()
             text = {key: value for key, value in text if key != _XMP_KEY and not key.startswith(_HIDDEN_EXIF)}

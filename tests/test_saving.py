@@ -270,6 +270,19 @@ def test_thumbnails_in_xmp_are_not_handed_on(xmp, kept):
     assert Origin.of(Image.open(buffer)).xmp == kept
 
 
+@pytest.mark.parametrize("dpi", [None, (72, 72)])  # Pillow looks for what is missing here in the EXIF data
+def test_exif_that_is_none_costs_the_metadata_and_not_the_photo(model, capsys, dpi):
+    picture(0).save("face.jpg", exif=b"Exif\0\0garbage12345", **({"dpi": dpi} if dpi else {}))
+    Image.fromarray(hole()).save("mask.png")
+    words = ["inpaint", "face.jpg", "mask.png", "-o", "out.png", "--model", model]
+    assert main(words) == 1
+    error = only_error(capsys)
+    assert "face.jpg: its metadata cannot be read" in error and "--strip-metadata leaves it out" in error
+    assert main([*words, "--strip-metadata"]) == 0
+    saved, paged = saved_by_the_page(Path("face.jpg"), Path("page"))
+    assert "broken or too long, and is left out" in saved.note and not paged.getexif()
+
+
 def test_metadata_too_long_for_the_format_is_named_with_the_way_out(model, capsys):
     long = exif()
     long[270] = "n" * 70_000  # a JPEG holds 65,533 bytes
