@@ -2,7 +2,6 @@
 
 import glob
 import io
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -85,14 +84,10 @@ def file_tasks(
 
     Returns:
         The tasks, and a reason by name for pictures that cannot become one.
-
-    Raises:
-        ValueError: an output would take an input's place.
     """
     tasks, refused = [], {}
     makers: dict[Path, Path] = {}
     find_mask = _MaskFinder(masks) if masks is not None else None
-    inputs = {os.path.realpath(face) for face in faces}
     for face in faces:
         relative = face.relative_to(base)
         try:
@@ -102,8 +97,6 @@ def file_tasks(
         except ValueError as error:
             refused[str(face)] = str(error)
             continue
-        if os.path.realpath(target) in inputs:
-            raise ValueError(f"{target} is an input; write somewhere else, so that nothing is lost")
         makers[target] = face
         mask = partial(find_mask, relative) if find_mask else _no_mask
         tasks.append(Task(str(face), target, partial(read_task, partial(Path, face), mask, metadata)))

@@ -158,6 +158,34 @@ def test_inpaint_refuses_what_cannot_be_done(here, model, capsys, monkeypatch, w
 
 
 @pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["face.png", "mask.png", "-o", "o.png", "--report", "face.png"], "face.png is an input"),
+        (["face.png", "mask.png", "-o", "o.png", "--report", "./mask.png"], "mask.png is an input"),
+        (["face.png", "mask.png", "-o", "o.png", "--report", "faces/../o.png"], "o.png would be written twice"),
+        (["face.png", "mask.png", "-o", "o.png", "--report", "link.json"], "link.json is an input"),
+        (["faces", "masks", "-o", "o", "--report", "faces/a.png"], "faces/a.png is an input"),
+        (["faces", "masks", "-o", "o", "--report", "o/a.png"], "o/a.png would be written twice"),
+        (["faces", "masks", "-o", "o", "--report", "masks/a.png"], "masks/a.png lies within masks, an input"),
+        (["face.png", "mask.png", "-o", "o.png", "--report", "../model/config.json"], "config.json is an input"),
+        (["--dataset", "faces", "--find-damage", "-o", "faces"], "faces/000000.png lies within faces, an input"),
+        (["--dataset", "faces", "--find-damage", "-o", "faces/o"], "faces/o/000000.png lies within faces, an input"),
+        (["--dataset", "faces", "--find-damage", "-o", "o", "--report", "faces/a.png"], "lies within faces, an input"),
+    ],
+)
+def test_nothing_that_is_read_or_written_is_written_over(here, model, capsys, monkeypatch, words, message):
+    monkeypatch.setenv("NGAN_MODEL", model)
+    write_folders(["a.png"])
+    write_pair()
+    os.symlink("face.png", "link.json")
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    assert main(["inpaint", *words, "--overwrite"]) == 2
+    error = only_error(capsys)
+    assert message in error and "so that nothing is lost" in error
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
     ("variables", "words", "device"),
     [
         ({}, [], None),
