@@ -20,7 +20,7 @@ from ngan.hub import EMBEDDED, default_model, split_revision
 from ngan.inference import Inpainter
 from ngan.model import NGAN
 from ngan.onnx_model import check_onnx, export_onnx
-from ngan.saving import JPEG, check_writable, output_suffix, quiet_pillow, save_picture, write_bytes
+from ngan.saving import JPEG, check_place, check_writable, output_suffix, quiet_pillow, save_picture, write_bytes
 from ngan.tasks import Task, file_tasks, list_pictures, read_task, row_tasks
 
 _TRUE = ("1", "true", "t", "yes", "y", "on")  # as Accelerate reads its variables
@@ -39,6 +39,7 @@ def inpaint(options: argparse.Namespace) -> int:
     refused = dict(list(refused.items())[share.rank :: share.count])
     how = {"backend": options.backend, "self_ensemble": not options.no_self_ensemble}
     inpainter = _load(options.model, _device(options, share), **how)
+    _check_places(report)
 
     start = time.perf_counter()
     fill = partial(inpainter.fill, show_inside=False)
@@ -199,6 +200,12 @@ def _check_written(written: Sequence[Path | None], inputs: Iterable[str | Path],
         seen.add(real)
 
 
+def _check_places(*written: Path | None) -> None:
+    """Find out before the work whether its figures can be written."""
+    for path in filter(None, written):
+        check_place(path)
+
+
 def _model_files(model: str | None) -> list[Path]:
     """The files that a model is read from, if it lies here."""
     source = Path(model or default_model())
@@ -229,6 +236,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.update_card and not (source / "README.md").is_file():
         raise ValueError(f"--update-card: {source} is not a folder with a model's card, README.md")
     model = _load(options.model, options.device).model
+    _check_places(options.json, options.grid)
     chosen = {"limit": options.limit, "in_memory": True}
     faces = load_faces(options.dataset, options.split, image_size=model.image_size, **chosen)
     kinds = {"masks": options.masks, "damages": options.damages, "seed": options.seed}

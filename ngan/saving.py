@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import struct
+import tempfile
 import uuid
 import warnings
 from dataclasses import dataclass, field, replace
@@ -212,11 +213,25 @@ def write_bytes(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{uuid.uuid4().hex}.part")  # its length does not depend on the name's
     try:
         partial.write_bytes(content)
-        with partial.open("rb") as file:
+        with partial.open("r+b") as file:  # Windows takes no other
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Make the folder of a file that is to be written later, and try whether files can be written there.
+
+    Raises:
+        OSError: they cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OSError(f"{path}: cannot be written there ({error.strerror})") from error
 
 
 def quiet_pillow() -> None:

@@ -104,6 +104,8 @@ def test_evaluate_can_leave_a_table_out(here, dataset, model, capsys):
         (["--dataset", "set", "--masks", "none", "--damages", "none"], "nothing to measure"),
         (["--dataset", "set", "--grid", "grid.jpg"], "grid.jpg: JPEG would blur its pixels"),
         (["--dataset", "set", "--json", "set"], "set is a folder; name a file"),
+        (["--dataset", "set", "--json", "../model/config.json/x"], "config.json/x: cannot be written there"),
+        (["--dataset", "set", "--grid", "../model/config.json/x.png"], "x.png: cannot be written there"),
         (["--dataset", "set", "--json", "x.png", "--grid", "./x.png"], "x.png would be written twice"),
         (["--dataset", "set", "--grid", "set/validation/0.png"], "lies within set, an input"),
         (["--dataset", "set", "--json", "../model/config.json"], "config.json is an input"),

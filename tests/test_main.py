@@ -185,6 +185,14 @@ def test_nothing_that_is_read_or_written_is_written_over(here, model, capsys, mo
     assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(here, model, capsys):
+    write_pair()
+    words = ["inpaint", "face.png", "mask.png", "-o", "out.png", "--model", model]
+    assert main([*words, "--report", "face.png/report.json"]) == 2
+    assert "face.png/report.json: cannot be written there" in only_error(capsys)
+    assert sorted(os.listdir()) == ["face.png", "mask.png"]
+
+
 @pytest.mark.parametrize(
     ("variables", "words", "device"),
     [

@@ -1,5 +1,6 @@
 """Filled pictures keep the format and the metadata of the file they came from."""
 
+import fcntl
 import io
 import os
 from pathlib import Path
@@ -198,6 +199,13 @@ def test_endings(suffix, kind, expected):
 def test_the_writer_leaves_nothing_but_the_file(tmp_path):
     save_picture(tmp_path / "new" / "a.png", picture(0))
     assert os.listdir(tmp_path / "new") == ["a.png"]
+
+
+def test_what_is_written_is_synced_by_a_file_open_for_writing(tmp_path, monkeypatch):
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda place: modes.append(fcntl.fcntl(place, fcntl.F_GETFL) & os.O_ACCMODE))
+    save_picture(tmp_path / "a.png", picture(0))
+    assert modes == [os.O_RDWR]  # Windows syncs no file that is open for reading only
 
 
 def test_names_may_be_as_long_as_the_disk_allows(tmp_path):
