@@ -164,7 +164,7 @@ class Inpainter:
     def _run(self, image: Source, mask: Source | None, faces: Sequence[FaceLike] | None) -> "_Job":
         picture = read_picture(image)
         hole = None if mask is None else read_mask(mask, picture.size)
-        job = _Job(picture, np.asarray(on_white(picture)), hole, picture)
+        job = _Job(picture, np.asarray(on_white(picture)), hole, picture, search=hole is None)
         job.faces = self._given_faces(job, faces) if faces is not None else find_faces(job.rgb, hole)
         lost = hole is None and not job.faces  # the whole picture is all there is to search for damage
         whole = lost or (faces is None and _fills_whole(job.faces, picture.size))
@@ -284,13 +284,16 @@ class _Job:
     looks: list[NGANOutput] = field(default_factory=list)
     whole: NGANOutput | None = None
     notes: list[str] = field(default_factory=list)
+    search: bool = False  # the hole is found, not given
 
     def check(self) -> bool:
-        """Tell whether there is anything to fill.
+        """Tell whether there is anything to fill. What is transparent is no damage that was found.
 
         Raises:
             PictureError: nothing is left to fill it from.
         """
+        if self.search and self.picture.mode.endswith("A"):
+            self.hole &= np.asarray(self.picture)[..., -1] > 0
         if self.hole.all():
             raise PictureError("image: all of it looks damaged, nothing known is left to fill it from; give a mask")
         if not self.hole.any():

@@ -262,6 +262,16 @@ def test_nothing_found_returns_the_picture_and_says_so(
     assert "no damage found" in caplog.text and np.asarray(stages.location).max() == 0
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_what_is_transparent_is_no_damage(inpainter: Inpainter, net: NGAN, mode: str):
+    _locate(net, 50.0)
+    image = np.asarray(Image.fromarray(noise(48, 64, 4)).convert(mode)).copy()
+    image[..., -1] = 255
+    image[:10, :, -1] = 0
+    final = np.asarray(inpainter(Image.fromarray(image)))
+    assert np.array_equal(final[:10], image[:10]) and (final[10:] != image[10:]).any()
+
+
 def test_damage_everywhere_is_an_error(inpainter: Inpainter, net: NGAN):
     _locate(net, 50.0)
     with pytest.raises(PictureError, match="all of it looks damaged"):
