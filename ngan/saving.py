@@ -188,8 +188,10 @@ def save_picture(path: Path, picture: Image.Image, origin: Origin | None = None,
         picture = Image.fromarray(values) if whole else deep.carrying(values)
     if suffix in JPEG:
         picture = picture if picture.mode == "L" else on_white(picture)
-    elif suffix == ".bmp" and picture.mode == "LA":
+    elif picture.mode == "LA" and suffix in (".bmp", ".webp"):
         picture = picture.convert("RGBA")
+    elif picture.mode == "L" and suffix == ".webp":  # holds colours only, and so must its profile
+        picture = picture.convert("RGB")
     picture.info.clear()  # so that nothing but the settings is written
     try:
         kind, settings = _settings(suffix, picture.mode, origin)

@@ -208,6 +208,15 @@ def test_what_is_written_is_synced_by_a_file_open_for_writing(tmp_path, monkeypa
     assert modes == [os.O_RDWR]  # Windows syncs no file that is open for reading only
 
 
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_a_grey_profile_is_left_out_of_webp_which_holds_colours(tmp_path, mode):
+    grey = PROFILE.replace(b"RGB ", b"GRAY")
+    save_picture(tmp_path / "a.webp", picture(0, mode), Origin("PNG", mode, icc_profile=grey))
+    written = Image.open(tmp_path / "a.webp")
+    assert "icc_profile" not in written.info
+    assert np.array_equal(np.asarray(written.convert(mode)), np.asarray(picture(0, mode)))
+
+
 def test_names_may_be_as_long_as_the_disk_allows(tmp_path):
     save_picture(tmp_path / f"{'n' * 251}.png", picture(0))
     assert os.listdir(tmp_path) == [f"{'n' * 251}.png"]
