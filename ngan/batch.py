@@ -16,7 +16,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from ngan.inference import NO_DAMAGE, NO_FACE
-from ngan.saving import save_picture
+from ngan.saving import losses, save_picture
 from ngan.stages import Result
 from ngan.tasks import Task
 
@@ -59,7 +59,7 @@ class Outcome:
         undamaged: how many were written as they were, because no damage was found.
         present: how many were left alone because their output existed.
         failed: reason by name.
-        notes: `Result.notes` by name, of those that have any.
+        notes: `Result.notes`, and what the format cannot hold, by name, of those that have any.
     """
 
     total: int = 0
@@ -128,7 +128,9 @@ def run_tasks(
                 outcome.failed[task.name] = one_line(error)
                 bar.update()
                 continue
-            writing.append((task, result.notes, writers.submit(save_picture, task.target, result.final, origin)))
+            # asked before it is written, which empties its `info`
+            notes = result.notes + losses(result.final, task.target.suffix)
+            writing.append((task, notes, writers.submit(save_picture, task.target, result.final, origin)))
             if len(writing) > _AHEAD:
                 settle(*writing.popleft())
         for waiting in writing:

@@ -161,6 +161,16 @@ def longest_side(suffix: str) -> int:
     return _LONGEST.get(kind, 2**31 - 1)
 
 
+def losses(picture: Image.Image, suffix: str) -> list[str]:
+    """Tell what of a picture, as `save_picture` takes it, the format of an ending cannot hold; sentences."""
+    suffix, lost = suffix.lower(), []
+    if suffix not in _DEEP and (picture.mode == "I;16" or deep.sixteen_bits(picture) is not None):
+        lost.append(f"{suffix} holds 8 of its 16 bits a channel; PNG and TIFF hold all.")
+    if suffix in JPEG and picture.mode in ("LA", "RGBA"):
+        lost.append(f"{suffix} holds no transparency: it is put on white.")
+    return lost
+
+
 def save_picture(path: Path, picture: Image.Image, origin: Origin | None = None, quick: bool = False) -> None:
     """Write a picture whole or not at all, in the format that the file's ending tells.
 
@@ -197,6 +207,8 @@ def save_picture(path: Path, picture: Image.Image, origin: Origin | None = None,
         kind, settings = _settings(suffix, picture.mode, origin)
         if values is not None and values.ndim == 3 and suffix in _DEEP:
             content = deep.png(values, settings, 1 if quick else 6) if kind == "PNG" else deep.tiff(values, settings)
+        elif kind == "BMP" and picture.mode == "RGBA":
+            content = _transparent_bmp(picture, origin.dpi)
         else:
             buffer = io.BytesIO()
             picture.save(buffer, kind, **settings, **(_QUICK.get(kind, {}) if quick else {}))
@@ -289,6 +301,17 @@ def _settings(suffix: str, mode: str, origin: Origin) -> tuple[str, dict[str, An
         if value:
             settings.setdefault(name, value)
     return kind, settings
+
+
+def _transparent_bmp(picture: Image.Image, dpi: tuple[float, float] | None) -> bytes:
+    """A BMP with a header that says which channel is transparency; Pillow's own does not, so that it is lost."""
+    pixels = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes("raw", "BGRA")
+    start, bitfields = 14 + 108, 3  # of the file's header and the fourth version of the picture's
+    across, down = (round(value / 0.0254) for value in dpi or (96, 96))  # pixels a metre
+    masks = struct.pack("<4I4s", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs")  # sRGB
+    head = struct.pack("<2sI4xI", b"BM", start + len(pixels), start)
+    head += struct.pack("<IiiHHIIiiII", 108, *picture.size, 1, 32, bitfields, len(pixels), across, down, 0, 0)
+    return head + masks + bytes(48) + pixels
 
 
 def _lossless_settings(kind: str, origin: Origin) -> dict[str, Any]:

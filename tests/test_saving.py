@@ -2,6 +2,7 @@
 
 import fcntl
 import io
+import json
 import os
 from pathlib import Path
 
@@ -215,6 +216,40 @@ def test_a_grey_profile_is_left_out_of_webp_which_holds_colours(tmp_path, mode):
     written = Image.open(tmp_path / "a.webp")
     assert "icc_profile" not in written.info
     assert np.array_equal(np.asarray(written.convert(mode)), np.asarray(picture(0, mode)))
+
+
+@pytest.mark.parametrize("face", ["face.bmp", "face.png"])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_bmp_keeps_transparency(model, face, mode):
+    clear = picture(0, mode)
+    clear.putpixel((3, 5), (1,) * (len(mode) - 1) + (77,))
+    save_picture(Path(face), clear, Origin(dpi=(300, 300)))
+    filled, known = fill(model, face, "out.bmp"), hole() == 0
+    assert filled.mode == "RGBA" and filled.getpixel((3, 5)) == (1, 1, 1, 77)
+    assert filled.info["dpi"] == pytest.approx((300, 300), abs=0.02)
+    assert np.array_equal(np.asarray(filled)[known], np.asarray(clear.convert("RGBA"))[known])
+    assert np.array_equal(cv2.imread("out.bmp", cv2.IMREAD_UNCHANGED)[..., [2, 1, 0, 3]], np.asarray(filled))
+
+
+@pytest.mark.parametrize(
+    ("face", "out", "lost"),
+    [
+        ("deep.png", "out.webp", [".webp holds 8 of its 16 bits"]),
+        ("deep.png", "out.bmp", [".bmp holds 8 of its 16 bits"]),
+        ("deep.png", "out.jpg", [".jpg holds 8 of its 16 bits"]),
+        ("deep.png", "out.png", []),
+        ("clear.png", "out.jpg", [".jpg holds no transparency"]),
+        ("clear.png", "out.bmp", []),
+    ],
+)
+def test_what_a_format_cannot_hold_is_told(model, capsys, face, out, lost):
+    picture(0, "RGBA").save("clear.png")
+    cv2.imwrite("deep.png", np.random.default_rng(0).integers(0, 65536, (SIDE, SIDE, 3), dtype=np.uint16))
+    fill(model, face, out, "--report", "report.json")
+    (notes,) = json.loads(Path("report.json").read_text())["notes"].values()
+    told = [note for note in notes if "holds" in note]
+    assert len(told) == len(lost) and all(a.startswith(b) for a, b in zip(told, lost, strict=True))
+    assert all(note in capsys.readouterr().err for note in told)
 
 
 def test_names_may_be_as_long_as_the_disk_allows(tmp_path):
