@@ -9,7 +9,7 @@ a whole. `Inpainter` keeps no state between calls: threads may share one.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from ngan.stages import Result, Stages, box_of, face_stages, marked, photo_stage
 _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training square
 _SQUARE = 1.25  # longest side of a picture that is about square, in its shortest
 _WIDER = 1.5  # side of the square in which damage that was found in a face's is followed, in sides of that
+_LARGEST = 8  # side of a face's square that is given, in longer sides of the picture
 _BATCH = 8  # faces that the networks see at a time
 
 # Beginnings of `Result.notes`, by which programs tell them apart
@@ -180,11 +181,16 @@ class Inpainter:
 
     def _given_faces(self, job: "_Job", given: Sequence[FaceLike]) -> list[Face]:
         faces = []
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise PictureError(f"faces: {given!r}; expected a list of rectangles or of `Face`")
         for entry in given:
-            if not isinstance(entry, Face):
+            if isinstance(entry, Face):
+                if entry.side > _LARGEST * max(job.picture.size):
+                    raise PictureError(f"faces: {entry}; its side may have {_LARGEST} times the picture's longer one")
+            else:
                 face = face_in(job.rgb, _checked_box(entry, job.picture.size), job.hole)
                 if face is None:
-                    left, top, right, bottom = entry
+                    left, top, right, bottom = map(float, entry)
                     face = Face((left + right) / 2, (top + bottom) / 2, max(right - left, bottom - top))
                     job.notes.append("No face was found in the rectangle: its square was taken as the face's.")
                 entry = face
@@ -330,6 +336,10 @@ def _note_of_no_face(elsewhere: bool, whole: bool) -> str:
 
 
 def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    try:
+        box = tuple(map(float, box))
+    except (TypeError, ValueError) as error:
+        raise PictureError(f"faces: {box!r}; a rectangle is left, upper, right, lower, in a list of them") from error
     if len(box) != 4 or not np.isfinite(box).all() or not (box[0] + 8 <= box[2] and box[1] + 8 <= box[3]):
         raise PictureError(f"faces: {tuple(box)}; a rectangle is left, upper, right, lower, at least 8 pixels a side")
     if box[0] >= size[0] or box[1] >= size[1] or box[2] <= 0 or box[3] <= 0:

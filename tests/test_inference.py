@@ -420,6 +420,22 @@ def test_rectangles_that_cannot_be_are_refused_by_name(inpainter: Inpainter, box
         inpainter(canvas, mark(canvas, Face(420, 230, 220)), [box])
 
 
+@pytest.mark.parametrize(
+    ("faces", "message"),
+    [
+        ((10, 20, 200, 200), "10; a rectangle is left, upper, right, lower, in a list"),
+        ([None], "None; a rectangle is left, upper, right, lower, in a list"),
+        (["left"], "'left'; a rectangle is left"),
+        ("left", "'left'; expected a list"),
+        (7, "7; expected a list"),
+        ([Face(60, 50, 8 * 120 + 1)], "may have 8 times the picture's longer"),
+    ],
+)
+def test_faces_that_cannot_be_are_refused_by_name(inpainter: Inpainter, faces: object, message: str):
+    with pytest.raises(PictureError, match=f"faces: .*{message}"):
+        inpainter(noise(100, 120, 3), box_mask(100, 120), faces)
+
+
 def test_damage_is_looked_for_in_each_face(inpainter: Inpainter, net: NGAN):
     _locate(net, 50.0)
     canvas = photo(900, 450, Face(200, 220, 220), Face(650, 220, 220))
