@@ -105,7 +105,7 @@ def run_tasks(
 
         def to_do() -> Iterator[Task]:
             for task in tasks:
-                if not overwrite and task.target.exists():
+                if not overwrite and task.target.is_file():
                     outcome.present += 1
                     bar.update()
                 else:

@@ -1,6 +1,7 @@
 """What the commands of `python -m ngan` do with their options; each returns the exit status."""
 
 import argparse
+import glob
 import json
 import os
 import sys
@@ -109,6 +110,8 @@ def _plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool
             raise FileNotFoundError(f"{face}: no such file or folder")
         return [_plan_file(options, face)], {}, True
     if mask is not None and not mask.is_dir():
+        if not face.is_dir() and not glob.glob(options.face, recursive=True):
+            raise FileNotFoundError(f"{face}: no such file, and a pattern that matches none")
         raise ValueError(f"{face} and {mask}: give two files or two folders")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; many faces need a folder to write to")
@@ -319,7 +322,7 @@ def _card_figures(source: str) -> list[dict[str, Any]] | None:
             return None
     if not path.is_file():
         return []
-    results = ModelCard(path.read_text(), ignore_metadata_errors=True).data.eval_results or []
+    results = ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=True).data.eval_results or []
     return [
         {"dataset": r.dataset_name, "split": r.dataset_split, "metric": r.metric_type, "value": r.metric_value}
         for r in results

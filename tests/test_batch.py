@@ -153,6 +153,16 @@ def test_a_run_goes_on_where_it_stopped(here, model, capsys):
     assert np.array_equal(known_of("out/b.png"), known_of("faces/b.png"))
 
 
+def test_a_folder_in_an_outputs_place_is_no_output(here, model, capsys):
+    write_folders(["a.png", "b.png"])
+    os.makedirs("out/a.png")
+    assert main(["inpaint", "faces", "masks", "-o", "out", "--model", model]) == 1
+    lines = summary(capsys)
+    assert "faces/a.png" in lines[0] and "irectory" in lines[0]
+    assert lines[1] == "ngan: 1 of 2 faces filled (1 without a face found), 1 failed"
+    assert os.listdir("out/a.png") == [] and sorted(os.listdir("out")) == ["a.png", "b.png"]
+
+
 def test_subfolders_keep_their_names(here, model):
     write_folders(["a.png"])
     for folder in ("faces/x/y", "masks/x/y"):
@@ -172,6 +182,8 @@ def test_subfolders_keep_their_names(here, model):
         ("faces/[ab]*.png", ["a.png", "b.png"]),
         ("faces/**/*.jpg", ["x/d.png"]),
         ("f*/x/*", ["faces/x/d.png"]),
+        ("faces/**/**/*.jpg", ["x/d.png"]),
+        ("faces/x/../x/*.jpg", ["d.png"]),
     ],
 )
 def test_patterns_are_resolved_here_not_by_the_shell(here, tmp_path, pattern, expected):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,17 @@ def test_inpaint_finds_damage_without_a_mask(here, tmp_path):
     assert not changed[25:].any() and not changed[:, 25:].any()
 
 
+def test_a_photo_may_come_through_a_pipe(here, model):
+    face = write_pair()
+    words = ["face.pipe", "mask.png", "-o", "out.png", "--model", model]
+    os.mkfifo("face.pipe")
+    content = Path("face.png").read_bytes()
+    threading.Thread(target=lambda: Path("face.pipe").write_bytes(content), daemon=True).start()
+    assert main(["inpaint", *words]) == 0
+    known = hole() == 0
+    assert np.array_equal(np.asarray(Image.open("out.png"))[known], face[known])
+
+
 def test_inpaint_of_one_broken_picture_fails_with_status_1(here, model, capsys):
     write_pair()
     Path("face.png").write_bytes(b"no picture at all")
@@ -111,6 +123,8 @@ def test_a_failed_write_leaves_the_old_file_whole(here, model, monkeypatch, caps
         (["face.png", "-o", "o.png"], "either MASK or --find-damage"),
         (["face.png", "mask.png", "--find-damage", "-o", "o.png"], "either MASK or --find-damage"),
         (["nobody.png", "mask.png", "-o", "o.png"], "nobody.png: no such file"),
+        (["nobody[1].png", "mask.png", "-o", "o.png"], "nobody[1].png: no such file"),
+        (["f*/../faces/*.png", "masks", "-o", "o"], "takes no .. behind its first wildcard"),
         (["face.png", "nothing.png", "-o", "o.png"], "nothing.png: no such file"),
         (["face.png", "masks", "-o", "o.png"], "give two files or two folders"),
         (["faces", "mask.png", "-o", "o"], "give two files or two folders"),
@@ -233,6 +247,7 @@ def test_each_process_has_the_device_that_the_launcher_means(here, model, monkey
         (["inpaint", "a.png", "b.png", "c.png", "-o", "o"], "c.png; a pattern such as 'photos/*.jpg' needs quotes"),
         (["inpaint", "a.png", "m.png", "-o", "o.png", "--format", "gif"], "choose from 'lossless', 'same'"),
         (["export"], "-o/--out"),
+        (["info", "--model", ""], "--model: its value is empty; name a folder or a Hub id, or leave it out"),
         (["paint"], "invalid choice: 'paint'"),
         (["inpaint", "face.png", "mask.png"], "-o/--out"),
         (["evaluate"], "--dataset"),
