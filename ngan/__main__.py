@@ -269,12 +269,19 @@ def _add_model_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="M",
+        type=_not_empty,
         help="folder or Hub id of a model (default: NGAN_MODEL if that is set, else the one that comes with ngan)",
     )
 
 
 def _add_device_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("its value is empty; name a folder or a Hub id, or leave it out")
+    return text
 
 
 def _kinds(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:

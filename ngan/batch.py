@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
 from ngan.inference import NO_DAMAGE, NO_FACE
-from ngan.saving import save_picture
+from ngan.saving import losses, save_picture
 from ngan.stages import Result
 from ngan.tasks import Task
 
 # What a picture, a model or a device can be wrong with; torch reports exhausted memory as a RuntimeError.
-REPORTED = (ValueError, OSError, RuntimeError)
+REPORTED = (ValueError, OSError, RuntimeError, MemoryError, cv2.error)
 _READERS, _WRITERS = 3, 2  # threads that decode and encode while the networks run
 _AHEAD = 4  # pictures that are read ahead at most, and as many that wait to be written: this bounds the memory
 
@@ -58,7 +59,7 @@ class Outcome:
         undamaged: how many were written as they were, because no damage was found.
         present: how many were left alone because their output existed.
         failed: reason by name.
-        notes: `Result.notes` by name, of those that have any.
+        notes: `Result.notes`, and what the format cannot hold, by name, of those that have any.
     """
 
     total: int = 0
@@ -104,7 +105,7 @@ def run_tasks(
 
         def to_do() -> Iterator[Task]:
             for task in tasks:
-                if not overwrite and task.target.exists():
+                if not overwrite and task.target.is_file():
                     outcome.present += 1
                     bar.update()
                 else:
@@ -127,7 +128,9 @@ def run_tasks(
                 outcome.failed[task.name] = one_line(error)
                 bar.update()
                 continue
-            writing.append((task, result.notes, writers.submit(save_picture, task.target, result.final, origin)))
+            # asked before it is written, which empties its `info`
+            notes = result.notes + losses(result.final, task.target.suffix)
+            writing.append((task, notes, writers.submit(save_picture, task.target, result.final, origin)))
             if len(writing) > _AHEAD:
                 settle(*writing.popleft())
         for waiting in writing:
@@ -137,6 +140,8 @@ def run_tasks(
 
 def one_line(error: Exception) -> str:
     """An error's message on one line."""
+    if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
+        return "the picture needs more memory than there is; make it smaller"
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -1,10 +1,12 @@
 """What the commands of `python -m ngan` do with their options; each returns the exit status."""
 
 import argparse
+import glob
 import json
 import os
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from ngan.hub import EMBEDDED, default_model, split_revision
 from ngan.inference import Inpainter
 from ngan.model import NGAN
 from ngan.onnx_model import check_onnx, export_onnx
-from ngan.saving import JPEG, check_writable, output_suffix, quiet_pillow, save_picture, write_bytes
+from ngan.saving import JPEG, check_place, check_writable, output_suffix, quiet_pillow, save_picture, write_bytes
 from ngan.tasks import Task, file_tasks, list_pictures, read_task, row_tasks
 
 _TRUE = ("1", "true", "t", "yes", "y", "on")  # as Accelerate reads its variables
@@ -32,10 +34,13 @@ def inpaint(options: argparse.Namespace) -> int:
     if options.report is not None and options.report.is_dir():
         raise ValueError(f"{options.report} is a folder; name a file")
     tasks, refused, single = _plan(options)
+    report = _report_path(options.report, share)
+    _check_fill(options, tasks, refused, report)
     mine = tasks[share.rank :: share.count]
     refused = dict(list(refused.items())[share.rank :: share.count])
     how = {"backend": options.backend, "self_ensemble": not options.no_self_ensemble}
     inpainter = _load(options.model, _device(options, share), **how)
+    _check_places(report)
 
     start = time.perf_counter()
     fill = partial(inpainter.fill, show_inside=False)
@@ -44,18 +49,33 @@ def inpaint(options: argparse.Namespace) -> int:
     outcome.failed = refused | outcome.failed
     _tell(outcome, share, single)
     if options.report is not None:
-        report = {
+        content = {
             "model": _public(options.model),
             "process": share.rank,
             "processes": share.count,
             "seconds": round(time.perf_counter() - start, 3),
             **vars(outcome),
         }
-        path = options.report
-        if share.count > 1:
-            path = path.with_stem(f"{path.stem}-{share.rank:02}-of-{share.count:02}")
-        _write_json(path, report)
+        _write_json(report, content)
     return 1 if outcome.failed else 0
+
+
+def _report_path(path: Path | None, share: Share) -> Path | None:
+    """This process's own file of a report."""
+    if path is None or share.count == 1:
+        return path
+    return path.with_stem(f"{path.stem}-{share.rank:02}-of-{share.count:02}")
+
+
+def _check_fill(options: argparse.Namespace, tasks: list[Task], refused: dict[str, str], report: Path | None) -> None:
+    """Refuse outputs and a report that would take the place of what is read, or of one another."""
+    masks = [options.mask] if options.mask is not None else []
+    faces = [] if options.dataset is not None else [*(task.name for task in tasks), *refused]
+    sets = [options.dataset] if options.dataset is not None else []
+    written = [*(task.target for task in tasks), report]
+    _check_written(written, [*faces, *masks, *_model_files(options.model)], sets)
+    if report is not None and report.suffix.lower() != ".json":
+        _check_written([report], [], masks)
 
 
 def _device(options: argparse.Namespace, share: Share) -> str | None:
@@ -90,6 +110,8 @@ def _plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool
             raise FileNotFoundError(f"{face}: no such file or folder")
         return [_plan_file(options, face)], {}, True
     if mask is not None and not mask.is_dir():
+        if not face.is_dir() and not glob.glob(options.face, recursive=True):
+            raise FileNotFoundError(f"{face}: no such file, and a pattern that matches none")
         raise ValueError(f"{face} and {mask}: give two files or two folders")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; many faces need a folder to write to")
@@ -155,6 +177,45 @@ def _tell(outcome: Outcome, share: Share, single: bool) -> None:
     print(f"ngan: {who}{', '.join(parts)}", file=sys.stderr)
 
 
+def _check_written(written: Sequence[Path | None], inputs: Iterable[str | Path], sets: Iterable[str | Path]) -> None:
+    """Refuse files to be written that would take the place of what is read, or of one another.
+
+    Args:
+        written: the files; None is passed over.
+        inputs: files that are read.
+        sets: folders or files of which all is read, or ids on the Hub.
+
+    Raises:
+        ValueError: one of them would.
+    """
+    local = [path for path in (Path(entry).expanduser() for entry in sets) if path.exists()]
+    within = {Path(os.path.realpath(path)): path for path in local}
+    taken, seen = {os.path.realpath(path) for path in inputs}, set()
+    elsewhere = "write somewhere else, so that nothing is lost"
+    for path in filter(None, written):
+        real = Path(os.path.realpath(path))
+        if str(real) in taken:
+            raise ValueError(f"{path} is an input; {elsewhere}")
+        for folder in {real, *real.parents} & set(within):
+            raise ValueError(f"{path} lies within {within[folder]}, an input; {elsewhere}")
+        if real in seen:
+            raise ValueError(f"{path} would be written twice; {elsewhere}")
+        seen.add(real)
+
+
+def _check_places(*written: Path | None) -> None:
+    """Find out before the work whether its figures can be written."""
+    for path in filter(None, written):
+        check_place(path)
+
+
+def _model_files(model: str | None) -> list[Path]:
+    """The files that a model is read from, if it lies here."""
+    source = Path(model or default_model())
+    names = ("config.json", "model.safetensors", "model.onnx", "README.md")
+    return [source / name for name in names] if source.is_dir() else [source]
+
+
 def evaluate(options: argparse.Namespace) -> int:
     """Measure a model on a set of faces."""
     from ngan.card import public, renew_figures  # see _plan_rows
@@ -173,10 +234,12 @@ def evaluate(options: argparse.Namespace) -> int:
     for path in (options.json, options.grid):
         if path is not None and path.is_dir():
             raise ValueError(f"{path} is a folder; name a file")
+    _check_written([options.json, options.grid], _model_files(options.model), [options.dataset])
     source = Path(options.model or default_model())
     if options.update_card and not (source / "README.md").is_file():
         raise ValueError(f"--update-card: {source} is not a folder with a model's card, README.md")
     model = _load(options.model, options.device).model
+    _check_places(options.json, options.grid)
     chosen = {"limit": options.limit, "in_memory": True}
     faces = load_faces(options.dataset, options.split, image_size=model.image_size, **chosen)
     kinds = {"masks": options.masks, "damages": options.damages, "seed": options.seed}
@@ -207,6 +270,7 @@ def info(options: argparse.Namespace) -> int:
     """Tell a model's size, cost and figures."""
     if options.json is not None and options.json.is_dir():
         raise ValueError(f"{options.json} is a folder; name a file")
+    _check_written([options.json], _model_files(options.model), [])
     source = options.model or default_model()
     model = _load(options.model, "cpu").model
     size = model.image_size
@@ -258,7 +322,7 @@ def _card_figures(source: str) -> list[dict[str, Any]] | None:
             return None
     if not path.is_file():
         return []
-    results = ModelCard(path.read_text(), ignore_metadata_errors=True).data.eval_results or []
+    results = ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=True).data.eval_results or []
     return [
         {"dataset": r.dataset_name, "split": r.dataset_split, "metric": r.metric_type, "value": r.metric_value}
         for r in results

@@ -73,16 +73,18 @@ def content_of(file: Image.Image) -> bytes | None:
     tile = getattr(file, "tile", None)
     if not tile or not getattr(file, "fp", None):
         return None
-    how = tile[0].args if isinstance(tile[0].args, tuple) else (tile[0].args,)
-    deep = isinstance(how[0], str) and ";16" in how[0]
-    deep = deep or (tile[0].codec_name == "ppm" and how[-1] > 255)  # its largest value
-    if not deep or file.mode.startswith("I"):
+    if not _is_deep(file) or file.mode.startswith(("I", "F")):
         return None
     place = file.fp.tell()
     file.fp.seek(0)
     content = file.fp.read()
     file.fp.seek(place)
     return content
+
+
+def in_planes(file: Image.Image) -> bool:
+    """Tell of a TIFF that `content_of` reads whether each channel lies by itself: Pillow may read noise of it then."""
+    return file.format == "TIFF" and file.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
 
 
 def decoded(content: bytes, orientation: int, upright: Image.Image) -> np.ndarray:
@@ -173,6 +175,16 @@ def tiff(values: np.ndarray, settings: dict[str, Any]) -> bytes:
 def _eight_bits(values: np.ndarray) -> np.ndarray:
     """The nearest of 256 levels to each of 65,536; uint8, of the same shape."""
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _is_deep(file: Image.Image) -> bool:
+    """Tell whether the channels of an opened file, which is not loaded yet, have more than 8 bits."""
+    if file.format == "TIFF":  # not by its first tile, which of channels that lie apart tells 8 bits
+        return max(file.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) > 8
+    how = file.tile[0].args if isinstance(file.tile[0].args, tuple) else (file.tile[0].args,)
+    if file.tile[0].codec_name == "ppm":
+        return how[-1] > 255  # its largest value
+    return isinstance(how[0], str) and ";16" in how[0]
 
 
 def _chunks(content: bytes) -> list[bytes]:

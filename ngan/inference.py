@@ -9,7 +9,7 @@ a whole. `Inpainter` keeps no state between calls: threads may share one.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -41,6 +41,7 @@ from ngan.stages import Result, Stages, box_of, face_stages, marked, photo_stage
 _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training square
 _SQUARE = 1.25  # longest side of a picture that is about square, in its shortest
 _WIDER = 1.5  # side of the square in which damage that was found in a face's is followed, in sides of that
+_LARGEST = 8  # side of a face's square that is given, in longer sides of the picture
 _BATCH = 8  # faces that the networks see at a time
 # Damage is looked for in two squares of a face, its own and one so many times as large: the mean of their logits errs
 # less. Where it is over 0, it is damage if it also is:
@@ -170,7 +171,7 @@ class Inpainter:
     def _run(self, image: Source, mask: Source | None, faces: Sequence[FaceLike] | None) -> "_Job":
         picture = read_picture(image)
         hole = None if mask is None else read_mask(mask, picture.size)
-        job = _Job(picture, np.asarray(on_white(picture)), hole, picture)
+        job = _Job(picture, np.asarray(on_white(picture)), hole, picture, search=hole is None)
         job.faces = self._given_faces(job, faces) if faces is not None else find_faces(job.rgb, hole)
         lost = hole is None and not job.faces  # the whole picture is all there is to search for damage
         whole = lost or (faces is None and _fills_whole(job.faces, picture.size))
@@ -186,11 +187,16 @@ class Inpainter:
 
     def _given_faces(self, job: "_Job", given: Sequence[FaceLike]) -> list[Face]:
         faces = []
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise PictureError(f"faces: {given!r}; expected a list of rectangles or of `Face`")
         for entry in given:
-            if not isinstance(entry, Face):
+            if isinstance(entry, Face):
+                if entry.side > _LARGEST * max(job.picture.size):
+                    raise PictureError(f"faces: {entry}; its side may have {_LARGEST} times the picture's longer one")
+            else:
                 face = face_in(job.rgb, _checked_box(entry, job.picture.size), job.hole)
                 if face is None:
-                    left, top, right, bottom = entry
+                    left, top, right, bottom = map(float, entry)
                     face = Face((left + right) / 2, (top + bottom) / 2, max(right - left, bottom - top))
                     job.notes.append("No face was found in the rectangle: its square was taken as the face's.")
                 entry = face
@@ -309,13 +315,16 @@ class _Job:
     looks: list[NGANOutput] = field(default_factory=list)
     whole: NGANOutput | None = None
     notes: list[str] = field(default_factory=list)
+    search: bool = False  # the hole is found, not given
 
     def check(self) -> bool:
-        """Tell whether there is anything to fill.
+        """Tell whether there is anything to fill. What is transparent is no damage that was found.
 
         Raises:
             PictureError: nothing is left to fill it from.
         """
+        if self.search and self.picture.mode.endswith("A"):
+            self.hole &= np.asarray(self.picture)[..., -1] > 0
         if self.hole.all():
             raise PictureError("image: all of it looks damaged, nothing known is left to fill it from; give a mask")
         if not self.hole.any():
@@ -352,6 +361,10 @@ def _note_of_no_face(elsewhere: bool, whole: bool) -> str:
 
 
 def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    try:
+        box = tuple(map(float, box))
+    except (TypeError, ValueError) as error:
+        raise PictureError(f"faces: {box!r}; a rectangle is left, upper, right, lower, in a list of them") from error
     if len(box) != 4 or not np.isfinite(box).all() or not (box[0] + 8 <= box[2] and box[1] + 8 <= box[3]):
         raise PictureError(f"faces: {tuple(box)}; a rectangle is left, upper, right, lower, at least 8 pixels a side")
     if box[0] >= size[0] or box[1] >= size[1] or box[2] <= 0 or box[3] <= 0:

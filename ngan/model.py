@@ -87,6 +87,8 @@ class _StrictHubMixin(PyTorchModelHubMixin):
             huggingface_hub.errors.HfHubHTTPError: the Hub has no such model or does not answer.
         """
         source, revision = split_revision(str(pretrained_model_name_or_path))
+        if Path(source).is_file():
+            raise FileNotFoundError(f"{source} is a file; give the folder it lies in, {Path(source).parent}")
         if not Path(source).is_dir() and (source.startswith((".", "~", os.sep)) or source.count("/") > 1):
             raise FileNotFoundError(f"{source}: no such folder, and not a Hub id, which reads organisation/name")
         if revision is not None and kwargs.setdefault("revision", revision) != revision:

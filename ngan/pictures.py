@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
-from ngan.deep import carrying, content_of, decoded
+from ngan.deep import carrying, content_of, decoded, in_planes
 
 MAX_PIXELS = 100_000_000  # of a picture
 MIN_SIDE = 16  # of a picture, in pixels
@@ -133,8 +133,10 @@ def read_mask(mask: Source, size: tuple[int, int]) -> np.ndarray:
     if isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.dtype.kind in "bf":
         if mask.dtype.kind == "f" and not ((mask >= 0) & (mask <= 1)).all():
             raise PictureError("mask: float values must lie in [0, 1]")
-        mask = np.where(mask > 0.5, 255, 0).astype(np.uint8)
+        mask = (mask > 0.5).astype(np.uint8) * 255
     picture = _open(mask, "mask")
+    if content_of(picture) and in_planes(picture):
+        raise PictureError("mask: has 16 bits a channel, each channel by itself; save it as a PNG")
     if picture.width * picture.height <= MAX_PIXELS:  # else its size differs from any picture's
         picture = _upright(picture, mask, "mask")
     if picture.size != size:
@@ -196,17 +198,32 @@ def _open(source: Source, name: str) -> Image.Image:
 
 
 def _upright(picture: Image.Image, source: object, name: str) -> Image.Image:
+    white = _white_is_zero(picture)
     try:
-        return ImageOps.exif_transpose(picture)
+        picture.load()
+        upright = picture.copy() if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
     except _UNREADABLE as error:  # pixels are decoded here: the file may break off
         what = source if isinstance(source, str | Path) else name
         raise PictureError(f"{what} is not a picture that can be read") from error
+    if white:
+        info = upright.info
+        upright = Image.fromarray(white - np.asarray(upright, dtype=np.uint16))
+        upright.info = info
+    return upright
+
+
+def _white_is_zero(picture: Image.Image) -> int:
+    """The value that is black in a grey TIFF of more than 8 bits whose white is 0, which Pillow leaves so; else 0."""
+    tags = getattr(picture, "tag_v2", {})
+    if not picture.mode.startswith("I;16") or tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) != 0:
+        return 0
+    return 2 ** tags[TiffImagePlugin.BITSPERSAMPLE][0] - 1
 
 
 def _orientation(picture: Image.Image) -> int:
     try:
         return picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except _UNREADABLE:  # what is wrong is said where the picture is turned
+    except _UNREADABLE:  # `ngan.saving.Origin.of` says what is wrong with it
         return 1
 
 

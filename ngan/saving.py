@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import struct
+import tempfile
 import uuid
 import warnings
 from dataclasses import dataclass, field, replace
@@ -102,6 +103,7 @@ class Origin:
         if not metadata:
             return cls(**made)
         try:
+            Image.Exif().load(file.info.get("exif") or b"")  # Pillow's reader of JPEG may have swallowed the error
             exif, xmp = _upright(file)
             text = getattr(file, "text", {}).items()
             text = {key: value for key, value in text if key != _XMP_KEY and not key.startswith(_HIDDEN_EXIF)}
@@ -159,6 +161,16 @@ def longest_side(suffix: str) -> int:
     return _LONGEST.get(kind, 2**31 - 1)
 
 
+def losses(picture: Image.Image, suffix: str) -> list[str]:
+    """Tell what of a picture, as `save_picture` takes it, the format of an ending cannot hold; sentences."""
+    suffix, lost = suffix.lower(), []
+    if suffix not in _DEEP and (picture.mode == "I;16" or deep.sixteen_bits(picture) is not None):
+        lost.append(f"{suffix} holds 8 of its 16 bits a channel; PNG and TIFF hold all.")
+    if suffix in JPEG and picture.mode in ("LA", "RGBA"):
+        lost.append(f"{suffix} holds no transparency: it is put on white.")
+    return lost
+
+
 def save_picture(path: Path, picture: Image.Image, origin: Origin | None = None, quick: bool = False) -> None:
     """Write a picture whole or not at all, in the format that the file's ending tells.
 
@@ -186,13 +198,17 @@ def save_picture(path: Path, picture: Image.Image, origin: Origin | None = None,
         picture = Image.fromarray(values) if whole else deep.carrying(values)
     if suffix in JPEG:
         picture = picture if picture.mode == "L" else on_white(picture)
-    elif suffix == ".bmp" and picture.mode == "LA":
+    elif picture.mode == "LA" and suffix in (".bmp", ".webp"):
         picture = picture.convert("RGBA")
+    elif picture.mode == "L" and suffix == ".webp":  # holds colours only, and so must its profile
+        picture = picture.convert("RGB")
     picture.info.clear()  # so that nothing but the settings is written
     try:
         kind, settings = _settings(suffix, picture.mode, origin)
         if values is not None and values.ndim == 3 and suffix in _DEEP:
             content = deep.png(values, settings, 1 if quick else 6) if kind == "PNG" else deep.tiff(values, settings)
+        elif kind == "BMP" and picture.mode == "RGBA":
+            content = _transparent_bmp(picture, origin.dpi)
         else:
             buffer = io.BytesIO()
             picture.save(buffer, kind, **settings, **(_QUICK.get(kind, {}) if quick else {}))
@@ -211,11 +227,25 @@ def write_bytes(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{uuid.uuid4().hex}.part")  # its length does not depend on the name's
     try:
         partial.write_bytes(content)
-        with partial.open("rb") as file:
+        with partial.open("r+b") as file:  # Windows takes no other
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Make the folder of a file that is to be written later, and try whether files can be written there.
+
+    Raises:
+        OSError: they cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OSError(f"{path}: cannot be written there ({error.strerror})") from error
 
 
 def quiet_pillow() -> None:
@@ -271,6 +301,17 @@ def _settings(suffix: str, mode: str, origin: Origin) -> tuple[str, dict[str, An
         if value:
             settings.setdefault(name, value)
     return kind, settings
+
+
+def _transparent_bmp(picture: Image.Image, dpi: tuple[float, float] | None) -> bytes:
+    """A BMP with a header that says which channel is transparency; Pillow's own does not, so that it is lost."""
+    pixels = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes("raw", "BGRA")
+    start, bitfields = 14 + 108, 3  # of the file's header and the fourth version of the picture's
+    across, down = (round(value / 0.0254) for value in dpi or (96, 96))  # pixels a metre
+    masks = struct.pack("<4I4s", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs")  # sRGB
+    head = struct.pack("<2sI4xI", b"BM", start + len(pixels), start)
+    head += struct.pack("<IiiHHIIiiII", 108, *picture.size, 1, 32, bitfields, len(pixels), across, down, 0, 0)
+    return head + masks + bytes(48) + pixels
 
 
 def _lossless_settings(kind: str, origin: Origin) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import glob
 import io
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -46,7 +45,7 @@ def list_pictures(where: str, recursive: bool, without: Sequence[Path] = ()) -> 
         The folder that their outputs' paths are relative to, and the pictures.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or the pattern cannot be followed.
     """
     base = Path(where)
     if base.is_dir():
@@ -54,6 +53,8 @@ def list_pictures(where: str, recursive: bool, without: Sequence[Path] = ()) -> 
     else:
         fixed = [part for part in base.parts[:-1]]
         magic = next((i for i, part in enumerate(fixed) if glob.has_magic(part)), len(fixed))
+        if ".." in fixed[magic:]:
+            raise ValueError(f"{where}: a pattern takes no .. behind its first wildcard")
         base, found = Path(*fixed[:magic]), map(Path, glob.glob(where, recursive=True))
         inner = [folder.resolve() for folder in without if base.resolve() in folder.resolve().parents]
         found = [path for path in found if not any(path.parent.resolve().is_relative_to(folder) for folder in inner)]
@@ -67,7 +68,7 @@ def list_pictures(where: str, recursive: bool, without: Sequence[Path] = ()) -> 
     ]
     if not pictures:
         raise ValueError(f"{where} {'holds' if Path(where).is_dir() else 'matches'} no picture")
-    return base, sorted(pictures)
+    return base, sorted(set(pictures))  # a pattern may match one several times
 
 
 def file_tasks(
@@ -85,14 +86,10 @@ def file_tasks(
 
     Returns:
         The tasks, and a reason by name for pictures that cannot become one.
-
-    Raises:
-        ValueError: an output would take an input's place.
     """
     tasks, refused = [], {}
     makers: dict[Path, Path] = {}
     find_mask = _MaskFinder(masks) if masks is not None else None
-    inputs = {os.path.realpath(face) for face in faces}
     for face in faces:
         relative = face.relative_to(base)
         try:
@@ -102,8 +99,6 @@ def file_tasks(
         except ValueError as error:
             refused[str(face)] = str(error)
             continue
-        if os.path.realpath(target) in inputs:
-            raise ValueError(f"{target} is an input; write somewhere else, so that nothing is lost")
         makers[target] = face
         mask = partial(find_mask, relative) if find_mask else _no_mask
         tasks.append(Task(str(face), target, partial(read_task, partial(Path, face), mask, metadata)))
@@ -147,14 +142,14 @@ def read_task(face: Callable[[], Content], mask: Callable[[], Content | None], m
         PictureError: they cannot be read or used.
         OSError: a file is not there or not readable.
     """
-    content = face()
+    content = _whole(face())
     picture = read_picture(_opened(content))
     with Image.open(content if isinstance(content, Path) else io.BytesIO(content)) as file:
         if metadata and file.format == "PNG":
             file.load()  # text may stand behind the pixels
         origin = Origin.of(file, metadata)
     marked = mask()
-    return picture, None if marked is None else read_mask(_opened(marked), picture.size), origin
+    return picture, None if marked is None else read_mask(_opened(_whole(marked)), picture.size), origin
 
 
 def _no_mask() -> None:
@@ -168,6 +163,12 @@ def _row_content(rows: Any, index: int, column: str) -> Content:
     if not raw.get("path"):
         raise PictureError(f"column {column!r} holds no picture")
     return Path(raw["path"])
+
+
+def _whole(content: Content) -> Content:
+    """What can be read more than once: the bytes of a pipe, which cannot."""
+    piped = isinstance(content, Path) and (content.is_fifo() or content.is_char_device())
+    return content.read_bytes() if piped else content
 
 
 def _opened(content: Content) -> Path | Image.Image:

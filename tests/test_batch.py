@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -152,6 +153,16 @@ def test_a_run_goes_on_where_it_stopped(here, model, capsys):
     assert np.array_equal(known_of("out/b.png"), known_of("faces/b.png"))
 
 
+def test_a_folder_in_an_outputs_place_is_no_output(here, model, capsys):
+    write_folders(["a.png", "b.png"])
+    os.makedirs("out/a.png")
+    assert main(["inpaint", "faces", "masks", "-o", "out", "--model", model]) == 1
+    lines = summary(capsys)
+    assert "faces/a.png" in lines[0] and "irectory" in lines[0]
+    assert lines[1] == "ngan: 1 of 2 faces filled (1 without a face found), 1 failed"
+    assert os.listdir("out/a.png") == [] and sorted(os.listdir("out")) == ["a.png", "b.png"]
+
+
 def test_subfolders_keep_their_names(here, model):
     write_folders(["a.png"])
     for folder in ("faces/x/y", "masks/x/y"):
@@ -171,6 +182,8 @@ def test_subfolders_keep_their_names(here, model):
         ("faces/[ab]*.png", ["a.png", "b.png"]),
         ("faces/**/*.jpg", ["x/d.png"]),
         ("f*/x/*", ["faces/x/d.png"]),
+        ("faces/**/**/*.jpg", ["x/d.png"]),
+        ("faces/x/../x/*.jpg", ["d.png"]),
     ],
 )
 def test_patterns_are_resolved_here_not_by_the_shell(here, tmp_path, pattern, expected):
@@ -373,6 +386,36 @@ def test_reading_runs_ahead_but_not_far(here):
     outcome = run_tasks(tasks, fill, progress=False)
     assert (outcome.filled, outcome.failed) == (40, {})
     assert 1 < furthest <= batch._AHEAD + 2
+
+
+@pytest.mark.parametrize("where", ["reading", "filling", "writing"])
+@pytest.mark.parametrize("kind", [MemoryError, cv2.error])
+def test_a_picture_too_large_for_the_memory_ends_nothing_but_itself(here, monkeypatch, where, kind):
+    error = kind("Unable to allocate 9 GiB")
+    error.code = cv2.Error.StsNoMem
+    large = picture(1)
+
+    def too_large_when(now: bool) -> None:
+        if now:
+            raise error
+
+    def read():
+        too_large_when(where == "reading")
+        return large, None, Origin()
+
+    def fill(image, mask):
+        too_large_when(where == "filling" and image is large)
+        return Result(image, image)
+
+    def save(path, picture, origin):
+        too_large_when(where == "writing" and picture is large)
+
+    monkeypatch.setattr("ngan.batch.save_picture", save)
+    tasks = [Task("large", here / "l.png", read)]
+    tasks += [Task(str(i), here / f"{i}.png", lambda: (picture(0), None, Origin())) for i in range(3)]
+    outcome = run_tasks(tasks, fill, progress=False)
+    assert outcome.failed == {"large": "the picture needs more memory than there is; make it smaller"}
+    assert outcome.filled == 3
 
 
 def test_nothing_is_left_of_a_run_that_is_interrupted(here):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,11 @@ def test_evaluate_can_leave_a_table_out(here, dataset, model, capsys):
         (["--dataset", "set", "--masks", "none", "--damages", "none"], "nothing to measure"),
         (["--dataset", "set", "--grid", "grid.jpg"], "grid.jpg: JPEG would blur its pixels"),
         (["--dataset", "set", "--json", "set"], "set is a folder; name a file"),
+        (["--dataset", "set", "--json", "../model/config.json/x"], "config.json/x: cannot be written there"),
+        (["--dataset", "set", "--grid", "../model/config.json/x.png"], "x.png: cannot be written there"),
+        (["--dataset", "set", "--json", "x.png", "--grid", "./x.png"], "x.png would be written twice"),
+        (["--dataset", "set", "--grid", "set/validation/0.png"], "lies within set, an input"),
+        (["--dataset", "set", "--json", "../model/config.json"], "config.json is an input"),
     ],
 )
 def test_evaluate_refuses_what_cannot_be_done(here, dataset, model, capsys, words, message):
@@ -141,6 +148,14 @@ def test_info_tells_size_cost_and_the_cards_figures(here, model, capsys):
     assert "faces, center holes: psnr 24.5" in shown
 
 
+def test_info_reads_a_card_where_utf_8_is_not_the_encoding(here, model):
+    Path(model, "README.md").write_text(CARD + "Für Gesichter\n", encoding="utf-8")
+    variables = {"PYTHONPATH": str(Path(__file__).parents[1]), "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    words = [sys.executable, "-X", "utf8=0", "-m", "ngan", "info", "--model", model]
+    done = subprocess.run(words, env={**os.environ, **variables}, capture_output=True, text=True)
+    assert done.returncode == 0 and "psnr 24.5" in done.stdout, done.stderr
+
+
 def test_info_of_a_model_without_a_card_says_so(here, model, capsys):
     os.remove(Path(model, "README.md"))
     assert main(["info", "--model", model]) == 0
@@ -151,6 +166,7 @@ def test_info_of_a_model_without_a_card_says_so(here, model, capsys):
     ("words", "message"),
     [
         (["info", "--model", "./nowhere"], "nowhere"),
+        (["info", "--model", "../model/model.safetensors"], "is a file; give the folder it lies in, ../model"),
         (["info", "--json", "."], ". is a folder; name a file"),
         (["export", "-o", "model.pt"], "model.pt: name a file that ends in .onnx"),
         (["export", "-o", "model.onnx", "--opset", "9"], "opset=9: must be from 18 to 23"),

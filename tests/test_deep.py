@@ -1,13 +1,14 @@
 """Pictures of 16 bits a channel come back with all of them: from code, the command line and the page."""
 
 import logging
+import struct
 import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 from shell import save_model
 
 from ngan.__main__ import main
@@ -199,6 +200,39 @@ def test_what_cannot_be_read_whole_is_refused_in_words(tmp_path: Path):
             read_picture(tmp_path / name)
     with pytest.raises(photos.Unusable, match="16 bits a colour"):
         photos.open_photo(tmp_path / "deep.tif")
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_tiff_of_channels_that_lie_apart_is_not_taken_for_8_bits(tmp_path: Path, channels: int):
+    write_tiff(tmp_path / "planes.tif", values(channels), {262: 2, 284: 2})
+    with pytest.raises(PictureError, match="16 bits a channel.*save it as"):
+        read_picture(tmp_path / "planes.tif")
+    with pytest.raises(PictureError, match="mask: has 16 bits a channel.*save it as"):
+        read_mask(tmp_path / "planes.tif", (WIDTH, HEIGHT))
+
+
+def test_grey_whose_white_is_zero_is_not_read_inverted(tmp_path: Path):
+    write_tiff(tmp_path / "white.tif", values(1), {262: 0})
+    write_tiff(tmp_path / "mask.tif", box() * np.uint16(65535) ^ 65535, {262: 0})
+    write_tiff(tmp_path / "black.tif", values(1), {262: 1})
+    assert np.array_equal(sixteen_bits(read_picture(tmp_path / "white.tif")), 65535 - values(1))
+    assert np.array_equal(sixteen_bits(read_picture(tmp_path / "black.tif")), values(1))
+    assert np.array_equal(read_mask(tmp_path / "mask.tif", (WIDTH, HEIGHT)), box())
+
+
+def write_tiff(path: Path, pixels: np.ndarray, tags: dict[int, int]) -> None:
+    """Write 16-bit pixels uncompressed, by hand: Pillow writes neither channels apart nor white as zero."""
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    planes = np.moveaxis(pixels, -1, 0) if tags.get(284) == 2 else pixels[None]
+    data, size = planes.astype("<u2").tobytes(), 2 * planes[0].size
+    entries = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
+    for tag, value in {256: WIDTH, 257: HEIGHT, 258: (16,) * channels, 277: channels, 278: HEIGHT, **tags}.items():
+        entries[tag] = value
+    if channels == 4:
+        entries[338] = 2
+    entries[279] = (size,) * len(planes)
+    entries[273] = tuple(size * i for i in range(len(planes)))  # the directory's end is added when it is written
+    path.write_bytes(b"II" + struct.pack("<HI", 42, 8) + entries.tobytes(8) + data)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

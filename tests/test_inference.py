@@ -263,6 +263,16 @@ def test_nothing_found_returns_the_picture_and_says_so(
     assert "no damage found" in caplog.text and np.asarray(stages.location).max() == 0
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_what_is_transparent_is_no_damage(inpainter: Inpainter, net: NGAN, mode: str):
+    _locate(net, 50.0)
+    image = np.asarray(Image.fromarray(noise(48, 64, 4)).convert(mode)).copy()
+    image[..., -1] = 255
+    image[:10, :, -1] = 0
+    final = np.asarray(inpainter(Image.fromarray(image)))
+    assert np.array_equal(final[:10], image[:10]) and (final[10:] != image[10:]).any()
+
+
 def test_damage_everywhere_is_an_error(inpainter: Inpainter, net: NGAN):
     _locate(net, 50.0)
     with pytest.raises(PictureError, match="all of it looks damaged"):
@@ -409,6 +419,22 @@ def test_rectangles_that_cannot_be_are_refused_by_name(inpainter: Inpainter, box
     canvas = photo(640, 480)
     with pytest.raises(PictureError, match=f"faces: .*{message}"):
         inpainter(canvas, mark(canvas, Face(420, 230, 220)), [box])
+
+
+@pytest.mark.parametrize(
+    ("faces", "message"),
+    [
+        ((10, 20, 200, 200), "10; a rectangle is left, upper, right, lower, in a list"),
+        ([None], "None; a rectangle is left, upper, right, lower, in a list"),
+        (["left"], "'left'; a rectangle is left"),
+        ("left", "'left'; expected a list"),
+        (7, "7; expected a list"),
+        ([Face(60, 50, 8 * 120 + 1)], "may have 8 times the picture's longer"),
+    ],
+)
+def test_faces_that_cannot_be_are_refused_by_name(inpainter: Inpainter, faces: object, message: str):
+    with pytest.raises(PictureError, match=f"faces: .*{message}"):
+        inpainter(noise(100, 120, 3), box_mask(100, 120), faces)
 
 
 def test_damage_is_looked_for_in_each_face(inpainter: Inpainter, net: NGAN):

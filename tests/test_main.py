@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,17 @@ def test_inpaint_finds_damage_without_a_mask(here, tmp_path):
     assert not changed[25:].any() and not changed[:, 25:].any()
 
 
+def test_a_photo_may_come_through_a_pipe(here, model):
+    face = write_pair()
+    words = ["face.pipe", "mask.png", "-o", "out.png", "--model", model]
+    os.mkfifo("face.pipe")
+    content = Path("face.png").read_bytes()
+    threading.Thread(target=lambda: Path("face.pipe").write_bytes(content), daemon=True).start()
+    assert main(["inpaint", *words]) == 0
+    known = hole() == 0
+    assert np.array_equal(np.asarray(Image.open("out.png"))[known], face[known])
+
+
 def test_inpaint_of_one_broken_picture_fails_with_status_1(here, model, capsys):
     write_pair()
     Path("face.png").write_bytes(b"no picture at all")
@@ -111,6 +123,8 @@ def test_a_failed_write_leaves_the_old_file_whole(here, model, monkeypatch, caps
         (["face.png", "-o", "o.png"], "either MASK or --find-damage"),
         (["face.png", "mask.png", "--find-damage", "-o", "o.png"], "either MASK or --find-damage"),
         (["nobody.png", "mask.png", "-o", "o.png"], "nobody.png: no such file"),
+        (["nobody[1].png", "mask.png", "-o", "o.png"], "nobody[1].png: no such file"),
+        (["f*/../faces/*.png", "masks", "-o", "o"], "takes no .. behind its first wildcard"),
         (["face.png", "nothing.png", "-o", "o.png"], "nothing.png: no such file"),
         (["face.png", "masks", "-o", "o.png"], "give two files or two folders"),
         (["faces", "mask.png", "-o", "o"], "give two files or two folders"),
@@ -158,6 +172,42 @@ def test_inpaint_refuses_what_cannot_be_done(here, model, capsys, monkeypatch, w
 
 
 @pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["face.png", "mask.png", "-o", "o.png", "--report", "face.png"], "face.png is an input"),
+        (["face.png", "mask.png", "-o", "o.png", "--report", "./mask.png"], "mask.png is an input"),
+        (["face.png", "mask.png", "-o", "o.png", "--report", "faces/../o.png"], "o.png would be written twice"),
+        (["face.png", "mask.png", "-o", "o.png", "--report", "link.json"], "link.json is an input"),
+        (["faces", "masks", "-o", "o", "--report", "faces/a.png"], "faces/a.png is an input"),
+        (["faces", "masks", "-o", "o", "--report", "o/a.png"], "o/a.png would be written twice"),
+        (["faces", "masks", "-o", "o", "--report", "masks/a.png"], "masks/a.png lies within masks, an input"),
+        (["face.png", "mask.png", "-o", "o.png", "--report", "../model/config.json"], "config.json is an input"),
+        (["--dataset", "faces", "--find-damage", "-o", "faces"], "faces/000000.png lies within faces, an input"),
+        (["--dataset", "faces", "--find-damage", "-o", "faces/o"], "faces/o/000000.png lies within faces, an input"),
+        (["--dataset", "faces", "--find-damage", "-o", "o", "--report", "faces/a.png"], "lies within faces, an input"),
+    ],
+)
+def test_nothing_that_is_read_or_written_is_written_over(here, model, capsys, monkeypatch, words, message):
+    monkeypatch.setenv("NGAN_MODEL", model)
+    write_folders(["a.png"])
+    write_pair()
+    os.symlink("face.png", "link.json")
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    assert main(["inpaint", *words, "--overwrite"]) == 2
+    error = only_error(capsys)
+    assert message in error and "so that nothing is lost" in error
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(here, model, capsys):
+    write_pair()
+    words = ["inpaint", "face.png", "mask.png", "-o", "out.png", "--model", model]
+    assert main([*words, "--report", "face.png/report.json"]) == 2
+    assert "face.png/report.json: cannot be written there" in only_error(capsys)
+    assert sorted(os.listdir()) == ["face.png", "mask.png"]
+
+
+@pytest.mark.parametrize(
     ("variables", "words", "device"),
     [
         ({}, [], None),
@@ -197,6 +247,7 @@ def test_each_process_has_the_device_that_the_launcher_means(here, model, monkey
         (["inpaint", "a.png", "b.png", "c.png", "-o", "o"], "c.png; a pattern such as 'photos/*.jpg' needs quotes"),
         (["inpaint", "a.png", "m.png", "-o", "o.png", "--format", "gif"], "choose from 'lossless', 'same'"),
         (["export"], "-o/--out"),
+        (["info", "--model", ""], "--model: its value is empty; name a folder or a Hub id, or leave it out"),
         (["paint"], "invalid choice: 'paint'"),
         (["inpaint", "face.png", "mask.png"], "-o/--out"),
         (["evaluate"], "--dataset"),

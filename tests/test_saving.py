@@ -1,6 +1,8 @@
 """Filled pictures keep the format and the metadata of the file they came from."""
 
+import fcntl
 import io
+import json
 import os
 from pathlib import Path
 
@@ -200,6 +202,56 @@ def test_the_writer_leaves_nothing_but_the_file(tmp_path):
     assert os.listdir(tmp_path / "new") == ["a.png"]
 
 
+def test_what_is_written_is_synced_by_a_file_open_for_writing(tmp_path, monkeypatch):
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda place: modes.append(fcntl.fcntl(place, fcntl.F_GETFL) & os.O_ACCMODE))
+    save_picture(tmp_path / "a.png", picture(0))
+    assert modes == [os.O_RDWR]  # Windows syncs no file that is open for reading only
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_a_grey_profile_is_left_out_of_webp_which_holds_colours(tmp_path, mode):
+    grey = PROFILE.replace(b"RGB ", b"GRAY")
+    save_picture(tmp_path / "a.webp", picture(0, mode), Origin("PNG", mode, icc_profile=grey))
+    written = Image.open(tmp_path / "a.webp")
+    assert "icc_profile" not in written.info
+    assert np.array_equal(np.asarray(written.convert(mode)), np.asarray(picture(0, mode)))
+
+
+@pytest.mark.parametrize("face", ["face.bmp", "face.png"])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_bmp_keeps_transparency(model, face, mode):
+    clear = picture(0, mode)
+    clear.putpixel((3, 5), (1,) * (len(mode) - 1) + (77,))
+    save_picture(Path(face), clear, Origin(dpi=(300, 300)))
+    filled, known = fill(model, face, "out.bmp"), hole() == 0
+    assert filled.mode == "RGBA" and filled.getpixel((3, 5)) == (1, 1, 1, 77)
+    assert filled.info["dpi"] == pytest.approx((300, 300), abs=0.02)
+    assert np.array_equal(np.asarray(filled)[known], np.asarray(clear.convert("RGBA"))[known])
+    assert np.array_equal(cv2.imread("out.bmp", cv2.IMREAD_UNCHANGED)[..., [2, 1, 0, 3]], np.asarray(filled))
+
+
+@pytest.mark.parametrize(
+    ("face", "out", "lost"),
+    [
+        ("deep.png", "out.webp", [".webp holds 8 of its 16 bits"]),
+        ("deep.png", "out.bmp", [".bmp holds 8 of its 16 bits"]),
+        ("deep.png", "out.jpg", [".jpg holds 8 of its 16 bits"]),
+        ("deep.png", "out.png", []),
+        ("clear.png", "out.jpg", [".jpg holds no transparency"]),
+        ("clear.png", "out.bmp", []),
+    ],
+)
+def test_what_a_format_cannot_hold_is_told(model, capsys, face, out, lost):
+    picture(0, "RGBA").save("clear.png")
+    cv2.imwrite("deep.png", np.random.default_rng(0).integers(0, 65536, (SIDE, SIDE, 3), dtype=np.uint16))
+    fill(model, face, out, "--report", "report.json")
+    (notes,) = json.loads(Path("report.json").read_text())["notes"].values()
+    told = [note for note in notes if "holds" in note]
+    assert len(told) == len(lost) and all(a.startswith(b) for a, b in zip(told, lost, strict=True))
+    assert all(note in capsys.readouterr().err for note in told)
+
+
 def test_names_may_be_as_long_as_the_disk_allows(tmp_path):
     save_picture(tmp_path / f"{'n' * 251}.png", picture(0))
     assert os.listdir(tmp_path) == [f"{'n' * 251}.png"]
@@ -268,6 +320,19 @@ def test_thumbnails_in_xmp_are_not_handed_on(xmp, kept):
     buffer = io.BytesIO()
     picture(0).save(buffer, "WEBP", xmp=xmp, lossless=True)
     assert Origin.of(Image.open(buffer)).xmp == kept
+
+
+@pytest.mark.parametrize("dpi", [None, (72, 72)])  # Pillow looks for what is missing here in the EXIF data
+def test_exif_that_is_none_costs_the_metadata_and_not_the_photo(model, capsys, dpi):
+    picture(0).save("face.jpg", exif=b"Exif\0\0garbage12345", **({"dpi": dpi} if dpi else {}))
+    Image.fromarray(hole()).save("mask.png")
+    words = ["inpaint", "face.jpg", "mask.png", "-o", "out.png", "--model", model]
+    assert main(words) == 1
+    error = only_error(capsys)
+    assert "face.jpg: its metadata cannot be read" in error and "--strip-metadata leaves it out" in error
+    assert main([*words, "--strip-metadata"]) == 0
+    saved, paged = saved_by_the_page(Path("face.jpg"), Path("page"))
+    assert "broken or too long, and is left out" in saved.note and not paged.getexif()
 
 
 def test_metadata_too_long_for_the_format_is_named_with_the_way_out(model, capsys):
