@@ -6,6 +6,7 @@ the hole, and what lies deeper gets grain of the photo's strength. Lines, and wh
 continued from their surroundings.
 """
 
+import math
 from collections.abc import Iterator
 
 import cv2
@@ -26,6 +27,7 @@ _SHARPEN = 0.4  # of what a Gaussian blur takes away
 _SHARPEN_SIGMA = 0.7  # of that blur, in cells
 _CARRY = 0.7  # reach of the picture's own detail into the hole, standard deviation in cells of the network's grid
 _FEATHER = 0.06  # of a face's square: over so much of its border its fill goes over into what surrounds it
+_PART = 384  # cells: a stroke's box is continued by parts of this side, those alone that it crosses
 _THICK = 48  # of what is continued, in pixels: thicker holes are filled in a smaller copy, for speed
 _THIN = 1.5  # cells of the network's grid: thinner parts of a hole are continued from both sides
 _RAMP = 2  # cells: over so much of a hole's border the network's colours come in
@@ -291,17 +293,37 @@ def fill_rest(canvas: np.ndarray, rest: np.ndarray) -> None:
             continue
         thick = 2 * float(cv2.distanceTransform(np.pad(unknown[window], 1).view(np.uint8), cv2.DIST_L2, 3).max())
         cell = max(1.0, thick / _THICK)
-        around = _grown(window, int(8 * cell) + 4, rest.shape)
-        picture, hole = canvas[around], unknown[around]
-        grid = tuple(max(1, round(length / cell)) for length in picture.shape[1::-1])
-        marked = Image.fromarray(hole.astype(np.uint8) * 255)
-        known = 1 - shrink_mask(marked, grid)
-        smooth = spread(shrink(Image.fromarray(picture), marked, grid) * known, known)[0].permute(1, 2, 0)
-        colours = (smooth.numpy() + 1) * 127.5
-        if grid != picture.shape[1::-1]:
-            colours = cv2.resize(colours, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-            colours = carry_detail(colours, picture, hole, cell)
-        colours = np.ascontiguousarray(colours)
-        add_grain(colours, picture, hole, 2.0, (around[0].start, around[1].start))
-        picture[hole] = np.rint(colours[hole]).clip(0, 255).astype(np.uint8)
-        unknown[around] = False
+        for part in _tiles(window, math.ceil(_PART * cell)):
+            if unknown[part].any():
+                _continue(canvas, unknown, part, cell, int(thick + 8 * cell) + 4)
+        unknown[window] = False
+
+
+def _continue(canvas: np.ndarray, unknown: np.ndarray, part: Window, cell: float, margin: int) -> None:
+    """Fill a part's unknown pixels, in place, from `margin` pixels around it, in a copy smaller by `cell`."""
+    around = _grown(part, margin, unknown.shape)
+    while unknown[around].all():
+        margin *= 4
+        around = _grown(part, margin, unknown.shape)
+    picture, hole = canvas[around], unknown[around]
+    grid = tuple(max(1, round(length / cell)) for length in picture.shape[1::-1])
+    marked = Image.fromarray(hole.astype(np.uint8) * 255)
+    known = 1 - shrink_mask(marked, grid)
+    smooth = spread(shrink(Image.fromarray(picture), marked, grid) * known, known)[0].permute(1, 2, 0)
+    colours = (smooth.numpy() + 1) * 127.5
+    if grid != picture.shape[1::-1]:
+        colours = cv2.resize(colours, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        colours = carry_detail(colours, picture, hole, cell)
+    colours = np.ascontiguousarray(colours)
+    add_grain(colours, picture, hole, 2.0, (around[0].start, around[1].start))
+    inner = tuple(slice(p.start - a.start, p.stop - a.start) for p, a in zip(part, around, strict=True))
+    own = unknown[part]
+    canvas[part][own] = np.rint(colours[inner][own]).clip(0, 255).astype(np.uint8)
+
+
+def _tiles(window: Window, side: int) -> Iterator[Window]:
+    """Cut a window into tiles of at most `side` pixels a side."""
+    rows, columns = window
+    for top in range(rows.start, rows.stop, side):
+        for left in range(columns.start, columns.stop, side):
+            yield slice(top, min(top + side, rows.stop)), slice(left, min(left + side, columns.stop))

@@ -206,6 +206,25 @@ def test_a_large_hole_is_filled_by_what_is_around_it():
     assert np.abs(damaged.astype(int) - rgb).max() <= 1
 
 
+def test_a_long_line_is_filled_by_parts_without_a_seam():
+    rgb = slope(600, 1400)
+    damaged, rest = rgb.copy(), np.zeros((600, 1400), bool)
+    rest[np.arange(590)[:, None] + np.arange(9), np.arange(590)[:, None] * 2 + np.arange(9)[:, None, None]] = True
+    damaged[rest] = (255, 0, 255)
+    before = damaged.copy()
+    fill_rest(damaged, rest)
+    assert np.array_equal(damaged[~rest], before[~rest])
+    assert np.abs(damaged[rest].astype(int) - rgb[rest]).max() < 8
+
+
+def test_what_is_far_from_all_that_is_known_is_filled_too():
+    damaged, rest = np.full((60, 3000, 3), 80, np.uint8), np.ones((60, 3000), bool)
+    rest[:, 2990:] = False
+    damaged[rest] = 255
+    fill_rest(damaged, rest)
+    assert np.abs(damaged.astype(int) - 80).max() <= 2
+
+
 def test_the_matrix_of_a_whole_picture_maps_corner_to_corner():
     matrix = whole_matrix((300, 200), (150, 100))
     assert np.allclose(matrix @ (-0.5, -0.5, 1), (-0.5, -0.5))
