@@ -152,6 +152,10 @@ def _notes(results: dict[str, list[dict[str, Any]]], costs: dict[str, Any] | Non
         if counts
         else "One seed a variant: what chance does to these figures was not measured.",
     ]
+    longer = [name for name in results if VARIANTS[name].updates != 1]
+    if longer:
+        names = ", ".join(f"`{name}`" for name in longer)
+        notes.append(f"{names}: with other numbers of updates, as its row says, phases and schedule stretched alike.")
     if any(kind.endswith("off frame") for kind in first["evaluation"]["masks"]):
         notes.append(
             "Off frame: faces up to 18 % larger or smaller, 6 % of the side away, turned by 8 degrees, as those found "
