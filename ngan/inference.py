@@ -46,7 +46,7 @@ _BATCH = 8  # faces that the networks see at a time
 # Damage is looked for in two squares of a face, its own and one so many times as large: the mean of their logits errs
 # less. Where it is over 0, it is damage if it also is:
 _CLOSER = 0.85
-_SURE = 6.0  # somewhere in the face; else nothing of it is damaged
+_SURE = 7.0  # somewhere in the face; else nothing of it is damaged
 _LIKELY = 3.0  # somewhere in its connected part
 _FINE = 2  # points a cell at which damage is judged
 _FRINGE = 2  # points around it that are damaged too: what shrinking, blur and compression have spread

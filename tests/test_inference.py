@@ -454,7 +454,7 @@ def test_damage_is_what_is_sure_somewhere_and_hangs_together():
     logits[5:10, 5:10], logits[5, 5] = 1.0, 3.5  # likely in a cell
     logits[20:25, 5:10] = 2.0  # nowhere likely
     assert not _found(logits, same, (40, 60)).any()  # and sure nowhere
-    logits[20:25, 30:35] = 7.0
+    logits[20:25, 30:35] = 8.0
     marked = np.zeros((40, 60), bool)
     marked[3:12, 3:12] = marked[18:27, 28:37] = True  # with their fringe of two points
     assert np.array_equal(_found(logits, same, (40, 60)), marked)
