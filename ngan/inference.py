@@ -43,11 +43,12 @@ _SQUARE = 1.25  # longest side of a picture that is about square, in its shortes
 _WIDER = 1.5  # side of the square in which damage that was found in a face's is followed, in sides of that
 _LARGEST = 8  # side of a face's square that is given, in longer sides of the picture
 _BATCH = 8  # faces that the networks see at a time
-# Damage is looked for in two squares of a face, its own and one so many times as large: the mean of their logits errs
-# less. Where it is over 0, it is damage if it also is:
+# Damage is looked for in a face's square and in one `_CLOSER` times as large; the mean of both logits counts. A part
+# that hangs together over 0, which is one half, is damage if it reaches `_LIKELY`, and if any in the face reaches
+# `_SURE`: over 0 alone, 56 of 60 sound portraits had some.
 _CLOSER = 0.85
-_SURE = 7.0  # somewhere in the face; else nothing of it is damaged
-_LIKELY = 3.0  # somewhere in its connected part
+_SURE = 7.0
+_LIKELY = 3.0
 _FINE = 2  # points a cell at which damage is judged
 _FRINGE = 2  # points around it that are damaged too: what shrinking, blur and compression have spread
 
