@@ -13,13 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
 
 from ngan.deep import sixteen_bits, with_sixteen_bits
 from ngan.faces import face_in, find_faces
+from ngan.finding import CLOSER, continued, damage_in_face, damage_in_whole
 from ngan.framing import Face, inside, touches
 from ngan.model import NGAN, NGANOutput
 from ngan.paste import (
@@ -36,21 +36,13 @@ from ngan.paste import (
 )
 from ngan.pictures import MIN_SIDE, PictureError, Source, on_white, read_mask, read_picture
 from ngan.runner import Runner
-from ngan.stages import Result, Stages, box_of, face_stages, marked, photo_stages, warp_back, whole_stages
+from ngan.stages import Result, Stages, box_of, face_stages, marked, photo_stages, whole_stages
 
 _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training square
 _SQUARE = 1.25  # longest side of a picture that is about square, in its shortest
 _WIDER = 1.5  # side of the square in which damage that was found in a face's is followed, in sides of that
 _LARGEST = 8  # side of a face's square that is given, in longer sides of the picture
 _BATCH = 8  # faces that the networks see at a time
-# Damage is looked for in a face's square and in one `_CLOSER` times as large; the mean of both logits counts. A part
-# that hangs together over 0, which is one half, is damage if it reaches `_LIKELY`, and if any in the face reaches
-# `_SURE`: over 0 alone, 56 of 60 sound portraits had some.
-_CLOSER = 0.85
-_SURE = 7.0
-_LIKELY = 3.0
-_FINE = 2  # points a cell at which damage is judged
-_FRINGE = 2  # points around it that are damaged too: what shrinking, blur and compression have spread
 
 # Beginnings of `Result.notes`, by which programs tell them apart
 NO_FACE = "No face was found:"
@@ -209,9 +201,7 @@ class Inpainter:
         rgb = Image.fromarray(job.rgb)
         if job.hole is None:
             job.whole = self._net(shrink(rgb, None, grid), None)
-            fine = _FINE * grid[0], _FINE * grid[1]
-            logits = cv2.resize(_logits(job.whole), fine, interpolation=cv2.INTER_LINEAR)
-            job.hole = _found(logits, whole_matrix(job.picture.size, fine), job.rgb.shape[:2])
+            job.hole = damage_in_whole(job.whole, job.picture.size)
         if not job.check():
             return
         hole = marked(job.hole)
@@ -226,14 +216,14 @@ class Inpainter:
         if job.hole is None:
             job.hole = np.zeros(job.rgb.shape[:2], bool)
             for face in job.faces:
-                look, found = self._look(job.rgb, face, _CLOSER)
+                look, found = damage_in_face(self._net, job.rgb, face, size, CLOSER)
                 job.looks.append(look)
                 job.hole |= found
             for face in job.faces if job.hole.any() else []:
                 wide = replace(face, side=_WIDER * face.side)
                 # faces so small are not what training showed: in the face's own square its own look is the better one
-                further = self._look(job.rgb, wide)[1] & ~inside(face, job.hole.shape)
-                job.hole = _continued(job.hole, further)
+                further = damage_in_face(self._net, job.rgb, wide, size)[1] & ~inside(face, job.hole.shape)
+                job.hole = continued(job.hole, further)
         if not job.check():
             return
         cuts = [cut(job.rgb, job.hole, face, size) for face in job.faces]
@@ -245,22 +235,6 @@ class Inpainter:
             fills.append((correct(output.image, seen, missing), face.matrix(size), face))
         job.looks = job.looks or outputs
         self._finish(job, fills)
-
-    def _look(self, rgb: np.ndarray, face: Face, *closer: float) -> tuple[NGANOutput, np.ndarray]:
-        """Look for damage in a face's square and in squares so many times as large.
-
-        Returns:
-            What the networks made of the face's own square, and the damage of the photo: (H, W), bool.
-        """
-        size = self.model.image_size
-        look = self._net(cut(rgb, None, face, size)[0], None)
-        matrix = face.matrix(_FINE * size)
-        logits = [_moved(_logits(look), face.matrix(size), matrix, _FINE * size)]
-        for scale in closer:
-            square = replace(face, side=scale * face.side)
-            more = self._net(cut(rgb, None, square, size)[0], None)
-            logits.append(_moved(_logits(more), square.matrix(size), matrix, _FINE * size))
-        return look, _found(np.nanmean(logits, axis=0), matrix, rgb.shape[:2])
 
     def _finish(self, job: "_Job", fills: list[tuple[torch.Tensor, np.ndarray, Face | None]]) -> None:
         """Bring fills of grids to the photo's size, blend them, fill what is left, and set the result.
@@ -371,57 +345,6 @@ def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, fl
     if box[0] >= size[0] or box[1] >= size[1] or box[2] <= 0 or box[3] <= 0:
         raise PictureError(f"faces: {tuple(box)} lies outside the picture of {size[0]}x{size[1]} pixels")
     return tuple(float(value) for value in box)
-
-
-def _logits(look: NGANOutput) -> np.ndarray:
-    return look.location[0, 0].float().cpu().numpy()
-
-
-def _moved(logits: np.ndarray, matrix: np.ndarray, onto: np.ndarray, size: int) -> np.ndarray:
-    """Bring logits of one grid of a photo to another, (size, size); NaN where they do not reach.
-
-    Args:
-        logits: (h, w).
-        matrix: maps the photo's pixels to their cells.
-        onto: to those of the other grid.
-        size: of its side.
-    """
-    to_photo = cv2.invertAffineTransform(onto)
-    turn = matrix[:, :2] @ to_photo[:, :2]
-    between = np.column_stack([turn, matrix[:, :2] @ to_photo[:, 2] + matrix[:, 2]])
-    padded = np.pad(logits, 1, mode="edge")  # half a cell around the middles of the outermost ones is theirs too
-    between[:, 2] += 1
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(
-        padded, between, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan")
-    )
-
-
-def _found(logits: np.ndarray, matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Mark the damage that the code generator locates: (H, W), bool, in pixels of the photo; parts over 0 that reach
-    `_LIKELY`, if any reaches `_SURE`, and a fringe.
-
-    Args:
-        logits: (h, w), finite.
-        matrix: maps the photo's pixels to their points.
-        shape: of the photo, (H, W).
-    """
-    if logits.max() <= _SURE:
-        return np.zeros(shape, bool)
-    parts = cv2.connectedComponents((logits > 0).view(np.uint8))[1]
-    kept = np.zeros(parts.max() + 1, bool)
-    kept[parts[logits > _LIKELY]] = True
-    found = cv2.dilate(kept[parts].view(np.uint8), np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), np.uint8))
-    return warp_back(255 * found, matrix, shape) > 127
-
-
-def _continued(hole: np.ndarray, further: np.ndarray) -> np.ndarray:
-    """A hole, (H, W), bool, and what of `further` hangs together with it: strokes do not end at a square's side."""
-    _, labels = cv2.connectedComponents((hole | further).view(np.uint8))
-    reached = np.zeros(labels.max() + 1, bool)
-    reached[labels[hole]] = True
-    reached[0] = False
-    return reached[labels]
 
 
 def _split(output: NGANOutput) -> list[NGANOutput]:

@@ -13,8 +13,9 @@ from PIL import Image, features
 from test_faces import mark, on_cheek, photo, profile
 
 from ngan import hub, pictures
+from ngan.finding import _found, _moved
 from ngan.framing import Face
-from ngan.inference import Inpainter, _found, _moved
+from ngan.inference import Inpainter
 from ngan.model import NGAN
 from ngan.paste import correct
 from ngan.pictures import PictureError, read_mask, read_picture
@@ -485,7 +486,7 @@ def test_damage_is_followed_beyond_the_squares(inpainter: Inpainter, monkeypatch
         marks[225 + int(0.45 * side) :, reach] = side > 250  # another mark, outside of it
         return marks
 
-    monkeypatch.setattr("ngan.inference._found", found)
+    monkeypatch.setattr("ngan.finding._found", found)
     marked = np.asarray(inpainter.fill(canvas, None, [face]).mask) > 0
     assert seen == [200, 300]  # 200: of the mean of both looks
     assert marked[220:230, 301:599].all() and marked.sum() == 10 * 300
