@@ -4,7 +4,10 @@ As in `ngan.masks`, a mask is float (N, 1, H, W), 1 = missing, and everything ra
 `torch.Generator` of the CPU.
 """
 
-from collections.abc import Callable
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -16,36 +19,94 @@ from ngan.masks import composite, mixed_masks, stroke_masks, uniform
 _WORDS = "face photo SAMPLE 1987 hello Copyright www.example.com The quick brown fox 12:34 DRAFT proof do not copy"
 
 
-def solid_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Paint one plain colour over a hole of any kind; as `damage`."""
-    mask = mixed_masks(*_nhw(image), generator)
-    return composite(image, _colour(image, generator).expand_as(image), mask), mask
+@dataclass
+class Damage:
+    """Damage that is drawn, but not yet done to a picture: loaders draw it, the device does it.
+
+    Attributes:
+        mask: (N, 1, H, W), {0, 1}, 1 = damaged.
+        colour: (N, 3, 1, 1), [-1, 1], painted over the mask where nothing below says otherwise.
+        noise: (K, 3, H, W), [-1, 1], laid over the mask of the samples `noisy`.
+        noisy: (K,) int64, on the CPU.
+        blocks: int64 numbers, on the CPU, of the samples whose masked part turns into coarse blocks.
+        blurred: the same of those whose masked part is blurred.
+    """
+
+    mask: torch.Tensor
+    colour: torch.Tensor
+    noise: torch.Tensor
+    noisy: torch.Tensor
+    blocks: torch.Tensor
+    blurred: torch.Tensor
+
+    def of(self, start: int, stop: int) -> "Damage":
+        """Return that of the samples from `start` to before `stop`."""
+
+        def within(numbers: torch.Tensor) -> torch.Tensor:
+            return (numbers >= start) & (numbers < stop)
+
+        noisy, blocks, blurred = (x[within(x)] - start for x in (self.noisy, self.blocks, self.blurred))
+        noise = self.noise[within(self.noisy)]
+        return Damage(self.mask[start:stop], self.colour[start:stop], noise, noisy, blocks, blurred)
+
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Damage":
+        """Return it with all tensors but those of numbers changed, such as moved to a device."""
+        values = (change(x) for x in (self.mask, self.colour, self.noise))
+        return Damage(*values, self.noisy, self.blocks, self.blurred)
+
+    def apply(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Do it to images (N, 3, H, W), [-1, 1], on its own device; return them and the mask."""
+        damaged = composite(image, self.colour.expand_as(image), self.mask)
+        for numbers, paint in (
+            (self.noisy, lambda _: self.noise),
+            (self.blocks, lambda part: _coarse(part, "nearest")),
+            (self.blurred, lambda part: _coarse(part, "bicubic")),
+        ):
+            if len(numbers):
+                numbers = numbers.to(image.device, non_blocking=True)
+                part = image[numbers]
+                damaged[numbers] = composite(part, paint(part), self.mask[numbers])
+        return damaged, self.mask
 
 
-def noise_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Put noise, uniform or coarse, coloured or grey, over a hole of any kind; as `damage`."""
-    n, height, width = _nhw(image)
+def join_damage(parts: Sequence[Damage]) -> Damage:
+    """Return the damage of several batches as that of one."""
+    starts = itertools.accumulate((len(part.mask) for part in parts), initial=0)
+    shifted = [
+        Damage(part.mask, part.colour, part.noise, *(x + start for x in (part.noisy, part.blocks, part.blurred)))
+        for part, start in zip(parts, starts, strict=False)
+    ]
+    names = [field.name for field in dataclasses.fields(Damage)]
+    return Damage(*(torch.cat([getattr(part, name) for part in shifted]) for name in names))
+
+
+def _solid(n: int, height: int, width: int, generator: torch.Generator) -> Damage:
+    """One plain colour over a hole of any kind."""
     mask = mixed_masks(n, height, width, generator)
-    cell = (1 + int(uniform(1, generator) < 0.3)) * _fineness(image)
+    return _painted(mask, _colour(n, generator))
+
+
+def _noise(n: int, height: int, width: int, generator: torch.Generator) -> Damage:
+    """Noise, uniform or coarse, coloured or grey, over a hole of any kind."""
+    mask = mixed_masks(n, height, width, generator)
+    cell = (1 + int(uniform(1, generator) < 0.3)) * _fineness(height, width)
     noise = 2 * torch.rand(n, 3, -(-height // cell), -(-width // cell), generator=generator) - 1
     noise = F.interpolate(noise, scale_factor=float(cell), mode="nearest")[..., :height, :width]
     grey = uniform(n, generator).view(n, 1, 1, 1) < 0.3
-    noise = torch.where(grey, noise[:, :1], noise)
-    return composite(image, noise, mask), mask
+    damage = _painted(mask, torch.zeros(n, 3, 1, 1))
+    damage.noise, damage.noisy = torch.where(grey, noise[:, :1], noise), torch.arange(n)
+    return damage
 
 
-def scratch_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw thin light, dark or coloured lines, 1 to 3 % of the shorter side wide; as `damage`."""
-    n, height, width = _nhw(image)
+def _scratch(n: int, height: int, width: int, generator: torch.Generator) -> Damage:
+    """Thin light, dark or coloured lines, 1 to 3 % of the shorter side wide."""
     mask = stroke_masks(n, height, width, generator, 6, 3, brush=(0.008, 0.03), step=(0.2, 0.6))
     light = torch.where(uniform(n, generator).view(n, 1, 1, 1) < 0.5, 0.9, -0.9)
-    colour = torch.where(uniform(n, generator).view(n, 1, 1, 1) < 0.6, light, _colour(image, generator))
-    return composite(image, colour.expand_as(image), mask), mask
+    return _painted(mask, torch.where(uniform(n, generator).view(n, 1, 1, 1) < 0.6, light, _colour(n, generator)))
 
 
-def text_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Print one to three lines of text, 8 to 22 % of the height tall, in a plain colour; as `damage`."""
-    n, height, width = _nhw(image)
+def _text(n: int, height: int, width: int, generator: torch.Generator) -> Damage:
+    """One to three lines of text, 8 to 22 % of the height tall, in a plain colour."""
     mask = torch.zeros(n, 1, height, width)
     for i in range(n):
         lines, *draws = uniform(10, generator).tolist()
@@ -59,27 +120,47 @@ def text_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.
             torch.maximum(area, strip[:rows, start : start + columns], out=area)
             if lines < 0.4 and where_y < 0.5:
                 break
-    return composite(image, _colour(image, generator).expand_as(image), mask), mask
+    return _painted(mask, _colour(n, generator))
 
 
-def blur_damage(image: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Blur a hole of any kind until its detail is gone, or lay coarse blocks over it; as `damage`."""
-    mask = mixed_masks(*_nhw(image), generator)
-    size = image.shape[-2:]
-    coarse = F.interpolate(image, size=[max(2, side // (12 * _fineness(image))) for side in size], mode="area")
-    mode = "nearest" if uniform(1, generator) < 0.4 else "bicubic"
-    return composite(image, F.interpolate(coarse, size=size, mode=mode).clamp(-1, 1), mask), mask
+def _blur(n: int, height: int, width: int, generator: torch.Generator) -> Damage:
+    """A hole of any kind blurred until its detail is gone, or under coarse blocks."""
+    damage = _painted(mixed_masks(n, height, width, generator), torch.zeros(n, 3, 1, 1))
+    if uniform(1, generator) < 0.4:
+        damage.blocks = torch.arange(n)
+    else:
+        damage.blurred = torch.arange(n)
+    return damage
 
 
-DAMAGE_MAKERS: dict[str, Callable[[torch.Tensor, torch.Generator], tuple[torch.Tensor, torch.Tensor]]] = {
-    "solid": solid_damage,
-    "noise": noise_damage,
-    "scratch": scratch_damage,
-    "text": text_damage,
-    "blur": blur_damage,
+_MAKERS: dict[str, Callable[[int, int, int, torch.Generator], Damage]] = {
+    "solid": _solid,
+    "noise": _noise,
+    "scratch": _scratch,
+    "text": _text,
+    "blur": _blur,
 }
-DAMAGE_KINDS = tuple(DAMAGE_MAKERS)
+DAMAGE_KINDS = tuple(_MAKERS)
 _DAMAGE_SHARES = torch.tensor([0.35, 0.1, 0.25, 0.25, 0.05])  # of solid, noise, scratch, text, blur in a mixed batch
+
+
+def draw_damage(n: int, height: int, width: int, generator: torch.Generator, kind: str | None = None) -> Damage:
+    """Draw damage for `n` images of `height` x `width` pixels; as `damage`."""
+    if kind is not None and kind not in _MAKERS:
+        raise ValueError(f"damage: {kind!r} is not one of {', '.join(DAMAGE_KINDS)}")
+    if kind is not None:
+        return _MAKERS[kind](n, height, width, generator)
+    drawn = torch.multinomial(_DAMAGE_SHARES, n, replacement=True, generator=generator)
+    picked = [(drawn == k).nonzero().squeeze(1) for k in range(len(_MAKERS))]
+    parts = [
+        maker(len(numbers), height, width, generator)
+        for maker, numbers in zip(_MAKERS.values(), picked, strict=True)
+        if len(numbers)
+    ]
+    order = torch.cat(picked)  # of the samples, kind by kind
+    joined, place = join_damage(parts), order.argsort()
+    numbers = (order[x] for x in (joined.noisy, joined.blocks, joined.blurred))
+    return Damage(joined.mask[place], joined.colour[place], joined.noise, *numbers)
 
 
 def damage(
@@ -99,31 +180,28 @@ def damage(
     Raises:
         ValueError: an unknown kind.
     """
-    if kind is not None and kind not in DAMAGE_MAKERS:
-        raise ValueError(f"damage: {kind!r} is not one of {', '.join(DAMAGE_KINDS)}")
-    if kind is not None:
-        return DAMAGE_MAKERS[kind](image, generator)
-    drawn = torch.multinomial(_DAMAGE_SHARES, image.shape[0], replacement=True, generator=generator)
-    damaged, mask = image.clone(), torch.zeros_like(image[:, :1])
-    for k, maker in enumerate(DAMAGE_MAKERS.values()):
-        picked = drawn == k
-        if picked.any():
-            damaged[picked], mask[picked] = maker(image[picked], generator)
-    return damaged, mask
+    n, _, height, width = image.shape
+    return draw_damage(n, height, width, generator, kind).apply(image)
 
 
-def _nhw(image: torch.Tensor) -> tuple[int, int, int]:
-    return image.shape[0], image.shape[2], image.shape[3]
+def _painted(mask: torch.Tensor, colour: torch.Tensor) -> Damage:
+    none = torch.empty(0, dtype=torch.long)
+    return Damage(mask, colour, mask.new_empty(0, 3, *mask.shape[2:]), none, none, none)
 
 
-def _fineness(image: torch.Tensor) -> int:
+def _coarse(image: torch.Tensor, mode: str) -> torch.Tensor:
+    size = image.shape[-2:]
+    coarse = F.interpolate(image, size=[max(2, side // (12 * _fineness(*size))) for side in size], mode="area")
+    return F.interpolate(coarse, size=size, mode=mode).clamp(-1, 1)
+
+
+def _fineness(height: int, width: int) -> int:
     """How many pixels of larger images stand for one of 128, so that noise and blur look alike at all sizes."""
-    return max(1, round(min(image.shape[-2:]) / 128))
+    return max(1, round(min(height, width) / 128))
 
 
-def _colour(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _colour(n: int, generator: torch.Generator) -> torch.Tensor:
     """Draw one colour a sample, (N, 3, 1, 1): white, black, grey or any, as a user's brush or a damaged print has."""
-    n = image.shape[0]
     colour = 2 * torch.rand(n, 3, 1, 1, generator=generator) - 1
     kind = uniform(n, generator).view(n, 1, 1, 1)
     colour = torch.where(kind < 0.5, colour[:, :1].expand_as(colour), colour)

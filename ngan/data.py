@@ -287,8 +287,18 @@ class StreamedFaces(torch.utils.data.IterableDataset):
 
 def flip_horizontally(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Mirror each image of a batch (N, C, H, W) left to right with probability 1/2, drawn from `generator`."""
-    flips = torch.rand(len(images), generator=generator, device=generator.device) < 0.5
-    return torch.where(flips.to(images.device).view(-1, 1, 1, 1), images.flip(-1), images)
+    return mirror(images, draw_mirrored(len(images), generator))
+
+
+def draw_mirrored(n: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw which of `n` images are to be mirrored, each with probability 1/2, (n,) bool."""
+    return torch.rand(n, generator=generator, device=generator.device) < 0.5
+
+
+def mirror(images: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+    """Mirror the images of a batch (N, C, H, W) left to right for which `mirrored` (N,) is true."""
+    mirrored = mirrored.to(images.device, non_blocking=True)
+    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:

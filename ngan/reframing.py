@@ -43,34 +43,45 @@ def draw_framings(n: int, jitter: float, generator: torch.Generator, aligned: fl
 def reframe(images: torch.Tensor, framings: torch.Tensor, size: int) -> torch.Tensor:
     """Return pictures (N, 3, S, S), [-1, 1], seen through `framings` (N, 2, 3), as (N, 3, size, size), [-1, 1].
 
-    What lies beyond the border is mirrored. A picture whose framing is the identity is just resized.
+    What lies beyond the border is mirrored. A picture whose framing is the identity is just resized. Framings lie on
+    the CPU, wherever the pictures are: which of them stay must be known here.
     """
-    still = _still(framings)
+    still, moved = _still_and_moved(framings)
     out = images.new_empty(len(images), images.shape[1], size, size)
-    if still.any():
-        out[still] = F.interpolate(images[still], size=(size, size), mode="bicubic", antialias=True)
-    if not still.all():
-        grid = F.affine_grid(framings[~still], [int((~still).sum()), 3, size, size], align_corners=False)
-        out[~still] = F.grid_sample(
-            images[~still], grid, mode="bicubic", padding_mode="reflection", align_corners=False
+    if len(still):
+        numbers = still.to(images.device, non_blocking=True)
+        out[numbers] = F.interpolate(images[numbers], size=(size, size), mode="bicubic", antialias=True)
+    if len(moved):
+        grid = _grid(framings[moved], size, size, images.device)
+        numbers = moved.to(images.device, non_blocking=True)
+        out[numbers] = F.grid_sample(
+            images[numbers], grid, mode="bicubic", padding_mode="reflection", align_corners=False
         )
     return out.clamp(-1, 1)
 
 
 def reframe_masks(masks: torch.Tensor, framings: torch.Tensor) -> torch.Tensor:
-    """Return masks (N, 1, H, W), {0, 1}, as they look through `framings`: 0 beyond the border.
+    """Return masks (N, 1, H, W), {0, 1}, as they look through `framings`, as above: 0 beyond the border.
 
     A hole that leaves the picture altogether stays where it was.
     """
-    moved = ~_still(framings)
+    _, moved = _still_and_moved(framings)
     out = masks.clone()
-    if moved.any():
-        grid = F.affine_grid(framings[moved], list(masks[moved].shape), align_corners=False)
-        seen = F.grid_sample(masks[moved], grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    if len(moved):
+        grid = _grid(framings[moved], *masks.shape[2:], masks.device)
+        numbers = moved.to(masks.device, non_blocking=True)
+        before = masks[numbers]
+        seen = F.grid_sample(before, grid, mode="nearest", padding_mode="zeros", align_corners=False)
         gone = seen.amax(dim=(1, 2, 3), keepdim=True) == 0
-        out[moved] = torch.where(gone, masks[moved], seen)
+        out[numbers] = torch.where(gone, before, seen)
     return out
 
 
-def _still(framings: torch.Tensor) -> torch.Tensor:
-    return (framings == torch.eye(2, 3)).all(dim=2).all(dim=1)
+def _still_and_moved(framings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    still = (framings == torch.eye(2, 3)).all(dim=2).all(dim=1)
+    return still.nonzero().squeeze(1), (~still).nonzero().squeeze(1)
+
+
+def _grid(framings: torch.Tensor, height: int, width: int, device: torch.device) -> torch.Tensor:
+    framings = framings.to(device, non_blocking=True)
+    return F.affine_grid(framings, [len(framings), 1, height, width], align_corners=False)
