@@ -36,6 +36,7 @@ from ngan.differences import FEWEST, measure_differences
 from ngan.disk import remove_partial, write_whole
 from ngan.evaluation import evaluate, example_grid, format_table
 from ngan.export import export_run
+from ngan.graphs import GraphedUpdates, set_learning_rate
 from ngan.masks import make_masks
 from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
@@ -45,6 +46,7 @@ from ngan.start import blend_with_start, check_networks, critics_given, make_fea
 from ngan.stopping import Stop
 from ngan.training import (
     Batch,
+    Losses,
     Networks,
     Optimizers,
     compile_networks,
@@ -52,6 +54,7 @@ from ngan.training import (
     make_optimizers,
     phase,
     train_step,
+    update_kind,
 )
 
 VALIDATION_NAMES = ("validation", "valid", "val")  # of splits, in order of preference
@@ -276,7 +279,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
     if counters.step >= config.max_train_steps:
         return
     began, minutes_before, saved = time.monotonic(), counters.minutes, counters.step
-    meter = Meter(accelerator.reduce)
+    meter, make_update = Meter(accelerator.reduce), update_maker(run)
     meter.restart(counters.step)  # starts its clock
     with tqdm(
         total=config.max_train_steps,
@@ -290,7 +293,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
                 break
             factor = learning_rate_factor(counters.step, config, minutes)
             _set_learning_rates(run, factor)
-            update(run, batches, meter)
+            update(run, batches, meter, make_update)
             counters.minutes = minutes_before + (time.monotonic() - began) / 60
             bar.update()
             if counters.step % config.log_every == 0:
@@ -303,13 +306,26 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
         save(run, meter)
 
 
-def update(run: Run, batches: Iterator[Batch], meter: Meter) -> None:
+def update_maker(run: Run) -> Callable[[Batch, int], Losses]:
+    """Return what makes the update of a batch and its number; on one GPU by recordings, if the run may."""
+    config, accelerator = run.config, run.accelerator
+
+    def step(batch: Batch, number: int) -> Losses:
+        return train_step(run.networks, run.optimizers, batch, config, number, accelerator.backward)
+
+    alone = accelerator.num_processes == config.gradient_accumulation_steps == 1
+    if accelerator.device.type == "cuda" and alone and config.cuda_graphs:
+        return GraphedUpdates(step, partial(update_kind, config=config), run.optimizers, accelerator.device)
+    return step
+
+
+def update(run: Run, batches: Iterator[Batch], meter: Meter, make_update: Callable[[Batch, int], Losses]) -> None:
     """Make one update of the networks and of the average."""
     config, accelerator, counters = run.config, run.accelerator, run.counters
     for _ in range(config.gradient_accumulation_steps):
         batch = next(batches).to(accelerator.device)
         with accelerator.accumulate(run.networks.generators, run.networks.discriminators):
-            losses = train_step(run.networks, run.optimizers, batch, config, counters.step, accelerator.backward)
+            losses = make_update(batch, counters.step)
         meter.add(losses, counters.step)
     counters.step += 1
     counters.images_seen += run.images_per_update
@@ -427,8 +443,7 @@ def _set_learning_rates(run: Run, factor: float) -> None:
         (run.optimizers.generators, run.config.learning_rate),
         (run.optimizers.discriminators, run.config.discriminator_learning_rate),
     ):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * factor
+        set_learning_rate(optimizer, rate * factor)
 
 
 def _drop_metrics_after(path: Path, step: int) -> None:

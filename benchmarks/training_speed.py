@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,10 +29,11 @@ from benchmarks.plain_trainer import PlainTrainer
 from ngan.average import EMA
 from ngan.batches import TrainingBatches, make_loader
 from ngan.config import TrainConfig
+from ngan.graphs import GraphedUpdates
 from ngan.meter import Meter
 from ngan.reframing import source_size
 from ngan.start import make_features, make_networks
-from ngan.training import Batch, Networks, compile_networks, make_optimizers, train_step
+from ngan.training import Batch, Losses, Networks, compile_networks, make_optimizers, train_step, update_kind
 
 PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product tells the device's rate
 LEARNING_RATE = 1e-5  # of all: random pictures teach nothing, and weights that explode may change the time
@@ -63,16 +65,24 @@ class Trainer:
         self.optimizers = make_optimizers(self.bare, config)
         self.average = EMA(self.bare.generators, 1000 * config.ema_half_life)
         self.meter = Meter(lambda values, _: values)
+        self._make = self._step
+        if device.type == "cuda" and config.cuda_graphs:
+            self._make = GraphedUpdates(self._step, partial(update_kind, config=config), self.optimizers, device)
 
     def update(self, step: int) -> None:
         """Make the update `step`: with the gradient penalty if it is a multiple of `r1_every`."""
-        losses = self.forward_backward(step)
+        losses = self._make(self._batch(step), step)
         self.meter.add(losses, step)
         self.average.update(self.bare.generators, self.config.batch_size, 1_000_000)
 
-    def forward_backward(self, step: int) -> dict[str, torch.Tensor]:
-        """Make the update without average and log."""
-        batch = self.batches[step % len(self.batches)]
+    def forward_backward(self, step: int) -> Losses:
+        """Make the update without average and log, and without a recording."""
+        return self._step(self._batch(step), step)
+
+    def _batch(self, step: int) -> Batch:
+        return self.batches[step % len(self.batches)]
+
+    def _step(self, batch: Batch, step: int) -> Losses:
         return train_step(self.networks, self.optimizers, batch, self.config, step, torch.Tensor.backward)
 
 
@@ -171,15 +181,33 @@ def time_parts(trainer: Trainer, repeats: int, loader: torch.utils.data.DataLoad
     return {part: round(1000 * medians[part], 3) for part in order}
 
 
-def time_loader(config: TrainConfig, faces: torch.Tensor, workers: int, pin: bool, count: int) -> float:
-    """Return the images a second that the loader alone makes with `workers` processes, over `count` batches."""
-    config = dataclasses.replace(config, num_workers=workers, max_train_steps=count + workers + 1)
-    batches = iter(make_loader(TrainingBatches(faces, config, 0, 1), 0, pin))
+def time_loader(config: TrainConfig, faces: torch.Tensor, workers: int, device: torch.device, count: int) -> float:
+    """Return the images a second that come to the device with `workers` processes, over `count` batches."""
+    batches = iter(_loader(dataclasses.replace(config, num_workers=workers), faces, count + workers + 1, device))
     for _ in range(workers + 1):  # the workers have started when each has handed over a batch
-        next(batches)
-    start = time.perf_counter()
-    images = sum(len(batch.image) for batch in batches)
-    return round(images / (time.perf_counter() - start), 1)
+        next(batches).to(device)
+    watch = Stopwatch(device)
+    images = sum(len(batch.to(device).image) for batch in batches)
+    return round(images / watch.lap(), 1)
+
+
+def profile_kernels(trainer: Trainer, most: int = 12) -> dict[str, float]:
+    """Return the milliseconds of an ordinary update's kernels, or on a CPU operations, of the longest `most` by name,
+    of all others and of all together."""
+    cuda = trainer.device.type == "cuda"
+    activity = torch.profiler.ProfilerActivity.CUDA if cuda else torch.profiler.ProfilerActivity.CPU
+    with torch.profiler.profile(activities=[activity]) as profile:
+        trainer.forward_backward(1)
+        if cuda:
+            torch.cuda.synchronize(trainer.device)
+    times: dict[str, float] = {}
+    for event in profile.key_averages():
+        own = event.self_device_time_total if cuda else event.self_cpu_time_total
+        times[event.key[:100]] = times.get(event.key[:100], 0.0) + own / 1000
+    longest = sorted(times.items(), key=lambda item: -item[1])
+    named = {name: round(value, 3) for name, value in longest[:most]}
+    others = {"others": sum(value for _, value in longest[most:]), "all": sum(times.values())}
+    return named | {name: round(value, 3) for name, value in others.items()}
 
 
 def measure(arguments: argparse.Namespace, config: TrainConfig) -> dict[str, object]:
@@ -195,7 +223,7 @@ def measure(arguments: argparse.Namespace, config: TrainConfig) -> dict[str, obj
     made = TrainingBatches(faces, config, 0, 1)
     batches = [made[number].to(device) for number in range(4)]
     ours = Trainer(config, device, batches)
-    for step in (0, 1):  # compiled or chosen at the first call of each kind
+    for step in 3 * (0, 1):  # compiled, chosen or recorded at the first calls of each kind
         ours.update(step)
     memory = peak_memory(device)
     flops = count_flops(ours)
@@ -216,16 +244,18 @@ def measure(arguments: argparse.Namespace, config: TrainConfig) -> dict[str, obj
         for name, update in (("ours", ours.update), ("plain", update_plain)):
             seconds[name].append(time_updates(update, config.r1_every, arguments.steps, device))
     parts = time_parts(ours, arguments.repeats, _loader(config, faces, 2 * arguments.repeats, device))
+    kernels = profile_kernels(ours)
     loader = {
-        str(workers): time_loader(config, faces, workers, device.type == "cuda", arguments.loader_batches)
+        str(workers): time_loader(config, faces, workers, device, arguments.loader_batches)
         for workers in arguments.workers
     }
-    return _report(device, config, arguments, seconds, rates, flops, parts, loader, memory)
+    return _report(device, config, arguments, seconds, rates, flops, parts, kernels, loader, memory)
 
 
 def _loader(config: TrainConfig, faces: torch.Tensor, count: int, device: torch.device) -> torch.utils.data.DataLoader:
     config = dataclasses.replace(config, max_train_steps=count)
-    return make_loader(TrainingBatches(faces, config, 0, 1), 0, device.type == "cuda")
+    cuda = device.type == "cuda"
+    return make_loader(TrainingBatches(faces, config, 0, 1, drafts=cuda), 0, cuda)
 
 
 def _in_nchw(batch: Batch) -> Batch:
@@ -240,6 +270,7 @@ def _report(
     rates: list[float],
     flops: float,
     parts: dict[str, float],
+    kernels: dict[str, float],
     loader: dict[str, float],
     memory: float,
 ) -> dict[str, object]:
@@ -257,6 +288,7 @@ def _report(
         "batch": config.batch_size,
         "mixed_precision": config.mixed_precision,
         "compile": config.compile,
+        "cuda_graphs": device.type == "cuda" and config.cuda_graphs,
         "r1_every": config.r1_every,
         "repeats": arguments.repeats,
         "images_per_second": round(median["ours"], 2),
@@ -269,6 +301,7 @@ def _report(
         "bf16_matrix_tflops": round(rate / 1e12, 4),
         "share_of_matrix_rate": round(flops * median["ours"] / rate, 4),
         "milliseconds_by_part": parts,
+        "milliseconds_by_kernel": kernels,
         "loader_images_per_second": loader,
         "loader_to_update": round(max(loader.values()) / median["ours"], 1),
         "peak_memory_mib": round(memory, 1),
@@ -280,8 +313,8 @@ def format_report(report: dict[str, object]) -> str:
     lines = []
     for name, value in report.items():
         if isinstance(value, dict):
-            total = sum(value.values())
-            share = name == "milliseconds_by_part"
+            total = value.get("all") or sum(value.values())
+            share = name.startswith("milliseconds")
             lines.append(f"{name}:")
             lines += [f"  {k:<32} {v:>12,}" + (f" {100 * v / total:6.1f} %" * share) for k, v in value.items()]
         else:
@@ -299,6 +332,7 @@ def parse(words: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:
     add("--batch", type=int, default=16, help="images an update (default 16)")
     add("--precision", default="bf16", choices=("bf16", "no"), help="of ours; the plain trainer is float32")
     add("--compile", action="store_true", help="ours through torch.compile")
+    add("--eager", action="store_true", help="ours on a GPU without recorded updates")
     add("--threads", type=int, default=torch.get_num_threads(), help="of torch (default: as it chooses)")
     add("--repeats", type=int, default=5, help="measurements of each, alternately (default 5)")
     add("--steps", type=int, default=2, help="updates without penalty a measurement; one with it is added (default 2)")
@@ -326,6 +360,7 @@ def parse(words: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:
             batch_size=2 if arguments.quick else arguments.batch,
             mixed_precision=arguments.precision,
             compile=arguments.compile,
+            cuda_graphs=not arguments.eager,
             generator_only_steps=0,
             discriminator_only_steps=0,
             learning_rate=LEARNING_RATE,

@@ -34,7 +34,7 @@ _DAMAGE = (OSError, SafetensorError, json.JSONDecodeError, UnicodeDecodeError, K
 _LOG = logging.getLogger("ngan")
 # Fields that may change at a resume without a word: the updates stay those of the uninterrupted run.
 _FREE_FIELDS = frozenset(
-    """output_dir num_workers in_memory recipe init_from init_discriminators_from max_train_minutes
+    """output_dir num_workers cuda_graphs in_memory recipe init_from init_discriminators_from max_train_minutes
     resume_from_checkpoint checkpoint_every checkpoints_keep log_every sample_every sample_faces evaluate_limit
     validation_split report_to half_precision_export push_to_hub hub_model_id hub_private hub_revision hub_strategy
     data_note license license_name license_link""".split()

@@ -124,6 +124,7 @@ class TrainConfig:
     # "bf16" or "no"; losses and EMA are always float32; so is R1, in which a GPU has TF32 with "bf16"
     mixed_precision: str = "bf16"
     compile: bool = False  # run the networks through torch.compile: minutes at the start, and slower on a CPU
+    cuda_graphs: bool = True  # on one GPU, without accumulation: record each kind of update once, then replay it
     resume_from_checkpoint: str = ""  # "latest" or a checkpoint folder; "" = start anew
     checkpoint_every: int = 1000  # updates
     checkpoints_keep: int = 2  # newest ones that stay

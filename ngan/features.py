@@ -71,6 +71,13 @@ class ImageFeatures(nn.Module):
                 seen.append(values * torch.rsqrt(values.square().mean(dim=1, keepdim=True) + 1e-4))
         return seen
 
+    def in_bfloat16(self) -> "ImageFeatures":
+        """Turn the convolutions' weights into what autocast makes of them at each use; return the network."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(torch.bfloat16)
+        return self
+
     def _fold(self, weights: dict[str, torch.Tensor]) -> None:
         self.stem.fold(weights, "_conv_stem", "_bn0")
         for i, block in enumerate(self.blocks):

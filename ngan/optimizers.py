@@ -49,35 +49,50 @@ class MuonAdam(torch.optim.Adam):
         return super().step(closure)
 
     def _step_matrices(self, group: dict) -> None:
-        for p in group["params"]:
-            if p.grad is None:
-                continue
+        taught = [p for p in group["params"] if p.grad is not None]
+        for p in taught:
             if "momentum" not in self.state[p]:
                 self.state[p]["momentum"] = torch.zeros_like(p, memory_format=torch.preserve_format)
-            momentum = self.state[p]["momentum"]
-            momentum.lerp_(p.grad, 1 - MOMENTUM)
-            update = p.grad.lerp(momentum, MOMENTUM).contiguous(memory_format=_layout(p))
-            direction = orthogonalise(_rows(update).view(len(p), -1), self.dtype)
-            weight = _rows(p).view(len(p), -1)
-            weight.add_(direction, alpha=-group["lr"] * 0.2 * max(weight.shape) ** 0.5)
+        momenta, gradients = [self.state[p]["momentum"] for p in taught], [p.grad for p in taught]
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        updates = torch._foreach_lerp(gradients, momenta, MOMENTUM)
+        alike: dict[tuple[int, ...], list[tuple[nn.Parameter, torch.Tensor]]] = {}
+        for p, update in zip(taught, updates, strict=True):
+            rows = _rows(update.contiguous(memory_format=_layout(p))).view(len(p), -1)
+            # together on a GPU, where a small matrix leaves most of it idle; one by one on a CPU
+            alike.setdefault((*rows.shape, 0 if rows.is_cuda else len(alike)), []).append((p, rows))
             p.grad = None  # Adam passes over it
+        for pairs in alike.values():
+            rows = [rows for _, rows in pairs]
+            if len(rows) > 1:
+                directions = orthogonalise(torch.stack(rows), self.dtype)
+            else:
+                directions = orthogonalise(rows[0], self.dtype).unsqueeze(0)
+            for (p, _), direction in zip(pairs, directions, strict=True):
+                weight = _rows(p).view(len(p), -1)
+                scale = 0.2 * max(weight.shape) ** 0.5
+                if isinstance(group["lr"], torch.Tensor):
+                    weight.addcmul_(direction.float(), group["lr"], value=-scale)
+                else:
+                    weight.add_(direction, alpha=-group["lr"] * scale)
 
 
-def orthogonalise(matrix: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Bring all singular values of a matrix (M, N) to about 1, 0.7 to 1.2, by Newton-Schulz (Jordan et al. 2024).
+def orthogonalise(matrices: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Bring all singular values of matrices (..., M, N) to about 1, 0.7 to 1.2, by Newton-Schulz (Jordan et al. 2024).
 
     Args:
-        matrix: of any scale.
+        matrices: one, or several as one batch, each of any scale.
         dtype: to compute in; bfloat16 does.
     """
     a, b, c = _NEWTON_SCHULZ
-    wide = matrix.shape[0] <= matrix.shape[1]
-    x = (matrix if wide else matrix.T).to(dtype)
-    x = x / x.norm().clamp(min=1e-7)  # so that none is above 1
+    wide = matrices.shape[-2] <= matrices.shape[-1]
+    x = (matrices if wide else matrices.mT).to(dtype)
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)  # so that none is above 1
+    add = torch.addmm if x.ndim == 2 else torch.baddbmm
     for _ in range(_ITERATIONS):
-        square = x @ x.T
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return x if wide else x.T
+        square = x @ x.mT
+        x = add(x, add(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x if wide else x.mT
 
 
 def _layout(parameter: torch.Tensor) -> torch.memory_format:

@@ -76,7 +76,10 @@ def make_features(config: TrainConfig, device: torch.device) -> ImageFeatures | 
     Raises:
         ValueError: its weights are not installed.
     """
-    return load_features().to(device) if config.uses_features else None
+    if not config.uses_features:
+        return None
+    features = load_features().to(device)
+    return features.in_bfloat16() if config.mixed_precision == "bf16" else features
 
 
 def _critics_of(source: str) -> str:

@@ -225,6 +225,14 @@ def phase(step: int, config: TrainConfig) -> tuple[bool, bool]:
     return step >= config.generator_only_steps + config.discriminator_only_steps, True
 
 
+def update_kind(step: int, config: TrainConfig) -> tuple[bool, bool, bool, int]:
+    """Return all that `train_step` reads of an update's number: two with the same launch the same work."""
+    train_generators, use_critics = phase(step, config)
+    penalised = use_critics and config.r1_gamma > 0 and step % config.r1_every == 0
+    zoom = step % len(_ZOOMS) if use_critics and config.uses_features else 0
+    return train_generators, use_critics, penalised, zoom
+
+
 def learning_rate_factor(step: int, config: TrainConfig, minutes: float = 0.0) -> float:
     """Return what both learning rates are multiplied by at update `step` (from 0), `minutes` into this launch.
 

@@ -111,3 +111,39 @@ def test_a_stream_smaller_than_a_batch_is_refused(face_folder):
     config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5, num_workers=2, streaming=True)
     with pytest.raises(ValueError, match=r"fewer pictures than one batch for .* \(2 processes x 2 workers\)"):
         next(make_batches(config, 0, 2, 0, pin=False))
+
+
+@pytest.mark.parametrize("find_share", [0.0, 1.0])
+def test_a_draft_holds_all_that_the_batch_is_made_of(find_share):
+    """With more than one block of draws, and all kinds of damage, which a draft keeps apart by sample."""
+    config = TrainConfig(image_size=32, batch_size=40, find_share=find_share)
+    side = source_size(config.image_size, config.framing_jitter)
+    generator = torch.Generator().manual_seed(0)
+    faces = list(torch.randint(0, 256, (50, 3, side, side), generator=generator, dtype=torch.uint8))
+    batches, drafts = (TrainingBatches(faces, config, 0, 1, drafts=drafts) for drafts in (False, True))
+    for number in range(3):
+        batch, draft = batches[number], drafts[number]
+        made = draft.to(torch.device("cpu"))
+        assert made.hidden == batch.hidden == bool(find_share)
+        for name in ("image", "corrupted", "mask"):
+            assert torch.equal(getattr(made, name), getattr(batch, name))
+        if find_share:
+            hole = draft.draws.hole
+            assert hole.mask.dtype == torch.bool and min(len(hole.noisy), len(hole.blocks) + len(hole.blurred)) > 0
+        assert draft.images.dtype == torch.uint8
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("find_share", [0.0, 1.0])
+def test_the_gpu_makes_of_a_draft_what_the_cpu_does(find_share):
+    config = TrainConfig(image_size=128, batch_size=64, find_share=find_share)
+    side = source_size(config.image_size, config.framing_jitter)
+    faces = list(torch.randint(0, 256, (64, 3, side, side), dtype=torch.uint8))
+    draft = TrainingBatches(faces, config, 0, 1, drafts=True)[0].pin_memory()
+    here, there = draft.to(torch.device("cpu")), draft.to(torch.device("cuda"))
+    assert there.image.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(there.image.cpu(), here.image, atol=1e-2, rtol=0)
+    assert (there.mask.cpu() != here.mask).float().mean() < 1e-3  # nearest neighbour: at the edges either may win
+    same = (there.mask.cpu() == here.mask).expand_as(here.image)
+    torch.testing.assert_close(there.corrupted.cpu()[same], here.corrupted[same], atol=1e-2, rtol=0)
