@@ -279,6 +279,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
     if counters.step >= config.max_train_steps:
         return
     began, minutes_before, saved = time.monotonic(), counters.minutes, counters.step
+    torch.backends.cudnn.benchmark = True  # one shape for the whole run: the search for the quickest kernels pays
     meter, make_update = Meter(accelerator.reduce), update_maker(run)
     meter.restart(counters.step)  # starts its clock
     with tqdm(
@@ -302,6 +303,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
                 write_sample(run)
             if counters.step % config.checkpoint_every == 0:
                 saved = save(run, meter)
+    torch.backends.cudnn.benchmark = False
     if saved != counters.step:
         save(run, meter)
 

@@ -34,7 +34,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 _AT_LEAST_1 = """code_width image_width patch discriminator_width discriminator_patch embedding batch_size
     gradient_accumulation_steps max_train_steps r1_every checkpoint_every checkpoints_keep log_every sample_faces"""
-_AT_LEAST_0 = """num_workers blocks attention_every local_size hole_weight lambda_coding lambda_reconstruction
+_AT_LEAST_0 = """blocks attention_every local_size hole_weight lambda_coding lambda_reconstruction
     lambda_location lambda_code_adversarial lambda_image_adversarial lambda_feature_matching lambda_projected
     lambda_perceptual r1_gamma max_train_minutes
     generator_only_steps discriminator_only_steps warmup_steps ema_half_life seed sample_every evaluate_limit
@@ -57,7 +57,9 @@ class TrainConfig:
     streaming: bool = False  # read the set as a stream, without a copy of it on disk
     # decode every picture once, into memory, in each process: image_size^2 * 3 bytes each, twice with framing_jitter
     in_memory: bool = True
-    num_workers: int = 0  # loader processes, which also make the damage; 0 = the training process makes it
+    # loader processes, which also draw the damage; 0 = the training process draws it; -1 = 0 on a CPU, and up to 8 for
+    # each GPU, as many as there are cores
+    num_workers: int = -1
     recipe: str = "default"  # "default" or "paper": sets the losses below, unless they are given too
     # networks
     image_size: int = 128  # side of the training pictures, in pixels
@@ -154,6 +156,7 @@ class TrainConfig:
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in _AT_LEAST_0.split():
             self._check(name, getattr(self, name) >= 0, "at least 0")
+        self._check("num_workers", self.num_workers >= -1, "at least -1")
         for name in ("learning_rate", "discriminator_learning_rate"):
             self._check(name, 0 < getattr(self, name) < 1, "between 0 and 1")
         for name in ("beta1", "discriminator_beta1"):

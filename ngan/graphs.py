@@ -1,4 +1,4 @@
-"""Updates recorded once as CUDA graphs and replayed: a GPU then need not wait for Python to launch thousands of kernels.
+"""Updates recorded once as CUDA graphs and replayed: a GPU then need not wait for Python to launch its kernels.
 
 An update of the five networks is thousands of short kernels, which Python launches one by one; on a fast GPU and a
 small batch that takes longer than the work itself. A graph holds them all, in the memory they ran in.

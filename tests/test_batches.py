@@ -6,7 +6,7 @@ import itertools
 import pytest
 import torch
 
-from ngan.batches import TrainingBatches, make_batches
+from ngan.batches import TrainingBatches, make_batches, workers_for_a_gpu
 from ngan.config import TrainConfig
 from ngan.data import FaceSet, memory_of_each_process
 from ngan.reframing import source_size
@@ -131,6 +131,21 @@ def test_a_draft_holds_all_that_the_batch_is_made_of(find_share):
             hole = draft.draws.hole
             assert hole.mask.dtype == torch.bool and min(len(hole.noisy), len(hole.blocks) + len(hole.blurred)) > 0
         assert draft.images.dtype == torch.uint8
+
+
+def test_a_gpu_gets_loader_processes_unless_told_otherwise(face_folder, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(20), raising=False)
+    assert workers_for_a_gpu() == 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert workers_for_a_gpu() == 4
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "40")
+    assert workers_for_a_gpu() == 1
+    asked = []
+    monkeypatch.setattr("ngan.batches.make_loader", lambda batches, *_: asked.append(batches.config.num_workers) or [])
+    config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5)
+    for given, pin in ((-1, True), (-1, False), (0, True), (3, False)):
+        make_batches(dataclasses.replace(config, num_workers=given), 0, 1, 0, pin=pin)
+    assert asked == [1, 0, 0, 3]
 
 
 @pytest.mark.gpu

@@ -68,12 +68,17 @@ def run(networks: Networks, config: TrainConfig, count: int, recorder: object | 
     return losses
 
 
-def assert_same(one: Networks, other: Networks, first: list, second: list, rel: float) -> None:
+def assert_same(
+    start: Networks, one: Networks, other: Networks, first: list, second: list, rel: float, way: float
+) -> None:
+    """The same losses within `rel`, and weights that differ by at most the share `way` of how far they went."""
     for here, there in zip(first, second, strict=True):
         assert there == pytest.approx(here, rel=rel, abs=1e-5)
-    for mine, its in ((one.generators, other.generators), (one.discriminators, other.discriminators)):
-        for name, weight in mine.state_dict().items():
-            torch.testing.assert_close(its.state_dict()[name], weight, rtol=rel, atol=1e-4)
+    for name in ("generators", "discriminators"):
+        before, mine, its = (getattr(networks, name).state_dict().values() for networks in (start, one, other))
+        went = sum(float((a - b).square().sum()) for a, b in zip(mine, before, strict=True))
+        apart = sum(float((a - b).square().sum()) for a, b in zip(mine, its, strict=True))
+        assert went > 0 and apart**0.5 <= way * went**0.5
 
 
 @pytest.fixture
@@ -83,10 +88,9 @@ def networks() -> Networks:
 
 
 def test_recorded_updates_are_those_of_the_step(networks):
-    other, tape = copy.deepcopy(networks), Tape()
-    assert_same(
-        networks, other, run(networks, CONFIG, 40, recorder=None), run(other, CONFIG, 40, recorder=tape), rel=1e-4
-    )
+    start, other, tape = copy.deepcopy(networks), copy.deepcopy(networks), Tape()
+    here, there = run(networks, CONFIG, 40, recorder=None), run(other, CONFIG, 40, recorder=tape)
+    assert_same(start, networks, other, here, there, rel=1e-4, way=1e-3)
     assert tape.recorded > 6  # with holes and with hidden damage, three zooms, some with the penalty
 
 
@@ -115,7 +119,7 @@ def test_losses_of_an_update_stay_when_the_next_is_made(networks):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_recorded_updates_on_the_gpu_are_those_of_the_step(networks):
     networks = Networks(*(m.cuda() for m in (networks.generators, networks.discriminators, networks.features)))
-    other = copy.deepcopy(networks)
-    recorder = Recorder(torch.device("cuda"))
-    with_graphs = run(other, CONFIG, 40, recorder, "cuda")
-    assert_same(networks, other, run(networks, CONFIG, 40, None, "cuda"), with_graphs, rel=3e-2)
+    start, other = copy.deepcopy(networks), copy.deepcopy(networks)
+    there = run(other, CONFIG, 40, Recorder(torch.device("cuda")), "cuda")
+    here = run(networks, CONFIG, 40, None, "cuda")
+    assert_same(start, networks, other, here, there, rel=3e-2, way=0.1)  # sums on a GPU come in any order
