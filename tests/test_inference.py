@@ -13,7 +13,7 @@ from PIL import Image, features
 from test_faces import mark, on_cheek, photo, profile
 
 from ngan import hub, pictures
-from ngan.finding import _found, _moved
+from ngan.finding import _LIKELY, _SURE, _found, _moved
 from ngan.framing import Face
 from ngan.inference import Inpainter
 from ngan.model import NGAN
@@ -452,10 +452,10 @@ def test_damage_is_looked_for_in_each_face(inpainter: Inpainter, net: NGAN):
 
 def test_damage_is_what_is_sure_somewhere_and_hangs_together():
     logits, same = np.full((40, 60), -3.0, np.float32), np.array([[1.0, 0, 0], [0, 1, 0]])
-    logits[5:10, 5:10], logits[5, 5] = 1.0, 3.5  # likely in a cell
-    logits[20:25, 5:10] = 2.0  # nowhere likely
+    logits[5:10, 5:10], logits[5, 5] = 1.0, _LIKELY + 0.5  # likely in a cell
+    logits[20:25, 5:10] = _LIKELY - 0.5  # nowhere likely
     assert not _found(logits, same, (40, 60)).any()  # and sure nowhere
-    logits[20:25, 30:35] = 8.0
+    logits[20:25, 30:35] = _SURE + 0.5
     marked = np.zeros((40, 60), bool)
     marked[3:12, 3:12] = marked[18:27, 28:37] = True  # with their fringe of two points
     assert np.array_equal(_found(logits, same, (40, 60)), marked)
