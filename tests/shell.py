@@ -20,7 +20,7 @@ def save_model(folder: Path) -> str:
 
 
 def save_finder(folder: Path) -> str:
-    """Write a model whose location map says "damaged", logits 10, where the picture is black, and -5.6 where white."""
+    """Write a model whose location map says "damaged", logit 20, where the picture is black, and -11.2 where white."""
     finder = NGAN(code_width=1, image_width=8, blocks=0, patch=1, image_size=32)
     with torch.no_grad():
         for parameter in finder.code_generator.parameters():
@@ -30,8 +30,8 @@ def save_finder(folder: Path) -> str:
             0, 3:6, 1, 1
         ] = -1  # three features, then red, green, blue: 3 for black, -0.6 (leaky) for white
         head.conv2.weight[0, 0, 1, 1] = 1
-        head.read.weight[0, 0, 1, 1] = 5
-        head.read.bias[0] = -5
+        head.read.weight[0, 0, 1, 1] = 10
+        head.read.bias[0] = -10
     finder.save_pretrained(folder)
     return str(folder)
 

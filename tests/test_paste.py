@@ -16,6 +16,7 @@ from ngan.paste import (
     enlarge,
     fill_rest,
     grain,
+    in_tone,
     network_share,
     shrink,
     shrink_mask,
@@ -124,6 +125,42 @@ def test_a_fill_of_another_colour_is_shifted_to_meet_the_photo():
     missing = torch.zeros(1, 1, 32, 32)
     missing[..., 10:22, 10:22] = 1
     assert (correct(seen - 0.5, seen, missing) - 0.2).abs().max() < 1e-5
+
+
+def coloured(slope: float, generator: torch.Generator) -> torch.Tensor:
+    """A picture (1, 3, 32, 32) of random brightness whose red is by `slope` of it larger, and its blue smaller."""
+    grey = 1.6 * torch.rand(1, 1, 32, 32, generator=generator) - 0.8
+    red, blue = grey + slope * (grey + 1), grey - slope * (grey + 1)
+    return torch.cat([red, (grey - 0.299 * red - 0.114 * blue) / 0.587, blue], dim=1)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.1])
+def test_a_photo_in_one_tone_is_filled_in_it(slope):
+    generator = torch.Generator().manual_seed(0)
+    seen, missing = coloured(slope, generator), torch.zeros(1, 1, 32, 32)
+    missing[..., 8:20, 8:20] = 1
+    pinkish = seen + 0.1 * torch.randn(seen.shape, generator=generator)
+    filled = correct(pinkish * missing + seen * (1 - missing), seen, missing)
+    assert torch.equal(filled[..., 20:, :], seen[..., 20:, :])
+    luma = (filled * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)
+    hole = missing[:, 0] == 1
+    assert ((filled[:, 0] - luma - slope * (luma + 1))[hole].abs() < 0.02).all()
+    assert ((filled[:, 2] - luma + slope * (luma + 1))[hole].abs() < 0.02).all()
+    assert (
+        luma[hole] - (pinkish * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)[hole]
+    ).abs().max() < 0.05
+
+
+def test_a_photo_in_colour_keeps_what_the_networks_drew():
+    generator = torch.Generator().manual_seed(0)
+    seen, missing = coloured(0.1, generator), torch.zeros(1, 1, 32, 32)
+    seen[:, 0] += 0.2 * torch.randn(1, 32, 32, generator=generator)
+    missing[..., 8:20, 8:20] = 1
+    image = seen + 0.1
+    assert in_tone(image, seen, missing) is image
+    nearly_all = torch.ones(1, 1, 32, 32)
+    nearly_all[..., :7, :9] = 0  # 63 cells are too few to tell
+    assert in_tone(image, coloured(0.0, generator), nearly_all) is image
 
 
 def test_detail_is_carried_to_the_border_and_fades_inwards():
