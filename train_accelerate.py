@@ -34,6 +34,7 @@ from ngan.config import TrainConfig, parse_config
 from ngan.data import FaceSet, load_faces, memory_of_each_process, read_streamed, to_float
 from ngan.differences import FEWEST, measure_differences
 from ngan.disk import remove_partial, write_whole
+from ngan.draws import Batch
 from ngan.evaluation import evaluate, example_grid, format_table
 from ngan.export import export_run
 from ngan.graphs import GraphedUpdates, set_learning_rate
@@ -45,7 +46,6 @@ from ngan.sources import split_names
 from ngan.start import blend_with_start, check_networks, critics_given, make_features, make_networks
 from ngan.stopping import Stop
 from ngan.training import (
-    Batch,
     Losses,
     Networks,
     Optimizers,

@@ -23,8 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.ablation_variants import VARIANTS
 from benchmarks.single_stage import count
 from ngan.config import TrainConfig, parse_config
+from ngan.draws import make_batch
 from ngan.start import make_features
-from ngan.training import Networks, make_batch, make_optimizers, train_step
+from ngan.training import Networks, make_optimizers, train_step
 
 
 def machine() -> dict[str, Any]:

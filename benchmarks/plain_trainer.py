@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from ngan.config import TrainConfig
+from ngan.draws import Batch
 from ngan.losses import (
     adversarial_loss,
     branch_discriminator_loss,
@@ -23,7 +24,6 @@ from ngan.losses import (
 )
 from ngan.masks import composite, crop_box
 from ngan.model import NGAN, NGANDiscriminators, NGANOutput
-from ngan.training import Batch
 
 
 class PlainTrainer:

@@ -29,11 +29,12 @@ from benchmarks.plain_trainer import PlainTrainer
 from ngan.average import EMA
 from ngan.batches import TrainingBatches, make_loader
 from ngan.config import TrainConfig
+from ngan.draws import Batch
 from ngan.graphs import GraphedUpdates
 from ngan.meter import Meter
 from ngan.reframing import source_size
 from ngan.start import make_features, make_networks
-from ngan.training import Batch, Losses, Networks, compile_networks, make_optimizers, train_step, update_kind
+from ngan.training import Losses, Networks, compile_networks, make_optimizers, train_step, update_kind
 
 PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product tells the device's rate
 LEARNING_RATE = 1e-5  # of all: random pictures teach nothing, and weights that explode may change the time

@@ -15,9 +15,9 @@ import torch
 
 from ngan.config import TrainConfig
 from ngan.data import FaceSet, StreamedFaces, draw_mirrored, load_faces, mirror, stream_faces, to_float
+from ngan.draws import Batch, Draws, draw, join_draws
 from ngan.reframing import source_size
 from ngan.stopping import outlive_the_end_signal
-from ngan.training import Batch, Draws, draw, join_draws
 
 _BLOCK = 16  # pictures in a row whose damage is drawn together: one by one is much slower
 

@@ -285,11 +285,6 @@ class StreamedFaces(torch.utils.data.IterableDataset):
             raise ValueError(f"{self.name}: not one usable picture among {read} rows ({first})")
 
 
-def flip_horizontally(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mirror each image of a batch (N, C, H, W) left to right with probability 1/2, drawn from `generator`."""
-    return mirror(images, draw_mirrored(len(images), generator))
-
-
 def draw_mirrored(n: int, generator: torch.Generator) -> torch.Tensor:
     """Draw which of `n` images are to be mirrored, each with probability 1/2, (n,) bool."""
     return torch.rand(n, generator=generator, device=generator.device) < 0.5

@@ -8,7 +8,8 @@ from collections.abc import Callable, Hashable
 
 import torch
 
-from ngan.training import Batch, Losses, Optimizers
+from ngan.draws import Batch
+from ngan.training import Losses, Optimizers
 
 _BEFORE = 2  # updates of a kind made as usual before it is recorded: they set up libraries and optimizers
 Step = Callable[[Batch, int], Losses]

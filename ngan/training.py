@@ -1,9 +1,8 @@
 """One update of the five networks, its phases and schedule; knows no Accelerate."""
 
 import contextlib
-import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -11,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ngan.config import TrainConfig
-from ngan.damage import Damage, draw_damage, join_damage
+from ngan.draws import Batch
 from ngan.features import STRIDE, ImageFeatures
 from ngan.losses import (
     adversarial_loss,
@@ -27,10 +26,9 @@ from ngan.losses import (
     r1_penalty,
     reconstruction_loss,
 )
-from ngan.masks import composite, crop, crop_box, make_masks
+from ngan.masks import composite, crop, crop_box
 from ngan.model import NGANOutput
 from ngan.optimizers import make_optimizer
-from ngan.reframing import draw_framings, reframe, reframe_masks
 
 LOSSES = ("code_g", "code_d", "image_g", "global_d", "local_d")
 _ZOOMS = 1.0, 1.25, 1.5  # of what the frozen network sees, in turn: no one grid of its cells to be fooled on
@@ -80,34 +78,6 @@ class Optimizers:
     discriminators: torch.optim.Optimizer
 
 
-@dataclass
-class Batch:
-    """What one update sees.
-
-    Attributes:
-        image: (N, 3, H, W), [-1, 1], ground truth.
-        corrupted: (N, 3, H, W), [-1, 1], equal to `image` where the mask is 0.
-        mask: (N, 1, H, W), {0, 1}, 1 = missing.
-        hidden: whether the networks have to find the damage themselves.
-    """
-
-    image: torch.Tensor
-    corrupted: torch.Tensor
-    mask: torch.Tensor
-    hidden: bool
-
-    def pin_memory(self) -> "Batch":
-        """Return the batch in page-locked memory; a data loader calls it."""
-        return Batch(self.image.pin_memory(), self.corrupted.pin_memory(), self.mask.pin_memory(), self.hidden)
-
-    def to(self, device: torch.device) -> "Batch":
-        """Return the batch on `device`, its images in channels_last."""
-        images = (
-            t.to(device, memory_format=torch.channels_last, non_blocking=True) for t in (self.image, self.corrupted)
-        )
-        return Batch(*images, self.mask.to(device, non_blocking=True), self.hidden)
-
-
 def compile_networks(networks: Networks) -> Networks:
     """Return both modules as `torch.compile` runs them, each kind of call for its one shape; the weights are shared.
 
@@ -135,87 +105,6 @@ def make_optimizers(networks: Networks, config: TrainConfig) -> Optimizers:
             dtype,
         ),
     )
-
-
-@dataclass
-class Draws:
-    """What is drawn for a batch of faces, on the CPU: how they are framed, and their holes or damage.
-
-    Attributes:
-        framings: (N, 2, 3), as of `ngan.reframing.draw_framings`; None = the faces stay as they are.
-        hole: masks (N, 1, H, W), {0, 1}, 1 = missing; or damage that the networks have to find.
-        size: side of the pictures after reframing, in pixels.
-    """
-
-    framings: torch.Tensor | None
-    hole: torch.Tensor | Damage
-    size: int
-
-    def apply(self, image: torch.Tensor) -> Batch:
-        """Reframe and damage faces (N, 3, S, S), [-1, 1], on their own device."""
-        device, framings = image.device, self.framings
-        if framings is not None:
-            image = reframe(image, framings, self.size)
-
-        def move(values: torch.Tensor) -> torch.Tensor:
-            return values.to(device, non_blocking=True).to(image.dtype)
-
-        if isinstance(self.hole, Damage):
-            corrupted, mask = self.hole.map(move).apply(image)
-            return Batch(image, corrupted, mask, hidden=True)
-        mask = move(self.hole)
-        if framings is not None:
-            mask = reframe_masks(mask, framings)
-        return Batch(image, image * (1 - mask), mask, hidden=False)
-
-    def of(self, start: int, stop: int) -> "Draws":
-        """Return those of the faces from `start` to before `stop`."""
-        framings = None if self.framings is None else self.framings[start:stop]
-        hole = self.hole.of(start, stop) if isinstance(self.hole, Damage) else self.hole[start:stop]
-        return Draws(framings, hole, self.size)
-
-    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Draws":
-        """Return them with masks and paint changed, such as moved into page-locked memory."""
-        hole = self.hole.map(change) if isinstance(self.hole, Damage) else change(self.hole)
-        return Draws(self.framings, hole, self.size)
-
-    def packed(self) -> "Draws":
-        """Return them with masks of one byte a pixel, for the way to a device."""
-        if isinstance(self.hole, Damage):
-            return Draws(self.framings, dataclasses.replace(self.hole, mask=self.hole.mask.bool()), self.size)
-        return Draws(self.framings, self.hole.bool(), self.size)
-
-
-def join_draws(parts: Sequence[Draws]) -> Draws:
-    """Return the draws of several batches, all with holes or all with damage, as those of one."""
-    framings = None if parts[0].framings is None else torch.cat([part.framings for part in parts])
-    join = join_damage if isinstance(parts[0].hole, Damage) else torch.cat
-    return Draws(framings, join([part.hole for part in parts]), parts[0].size)
-
-
-def draw(n: int, size: int, config: TrainConfig, generator: torch.Generator) -> Draws:
-    """Draw framings for `n` faces, and holes in them, or, for `find_share` of the batches, damage to be found.
-
-    Args:
-        n: faces.
-        size: side of the pictures after reframing, in pixels.
-        config: `framing_jitter`, `find_share` and `masks` count.
-        generator: source of the draws.
-    """
-    framings = draw_framings(n, config.framing_jitter, generator) if config.framing_jitter else None
-    if torch.rand((), generator=generator, device=generator.device) < config.find_share:
-        return Draws(framings, draw_damage(n, size, size, generator), size)
-    return Draws(framings, make_masks(config.masks, n, size, size, generator), size)
-
-
-def make_batch(image: torch.Tensor, config: TrainConfig, generator: torch.Generator) -> Batch:
-    """Put a batch of faces (N, 3, S, S), [-1, 1], a little off their framing, at `config.image_size`, and damage it.
-
-    It gets holes, or, for `find_share` of the batches, damage to be found. Without `framing_jitter` the faces stay as
-    they are.
-    """
-    size = config.image_size if config.framing_jitter else image.shape[-1]
-    return draw(len(image), size, config, generator).apply(image)
 
 
 def phase(step: int, config: TrainConfig) -> tuple[bool, bool]:

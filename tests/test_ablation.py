@@ -22,9 +22,10 @@ from benchmarks.single_stage import (
     single_stage_networks,
 )
 from ngan.config import TrainConfig
+from ngan.draws import Batch
 from ngan.model import NGAN
 from ngan.start import make_networks
-from ngan.training import Batch, Networks, make_optimizers, train_step
+from ngan.training import Networks, make_optimizers, train_step
 
 TINY = (
     "--image_size 32 --code_width 8 --image_width 8 --blocks 1 --attention_every 1 --discriminator_width 4 "

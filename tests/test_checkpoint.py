@@ -11,8 +11,9 @@ from conftest import TINY
 import ngan.disk
 from ngan.average import EMA
 from ngan.checkpoint import Counters, check_finite, list_checkpoints, resume, save_checkpoint, set_aside_later
+from ngan.draws import Batch
 from ngan.start import make_networks
-from ngan.training import Batch, Networks, make_optimizers, train_step
+from ngan.training import Networks, make_optimizers, train_step
 
 
 class State:

@@ -10,7 +10,7 @@ from datasets.table import embed_table_storage
 from PIL import Image
 
 from ngan import data
-from ngan.data import flip_horizontally, load_faces, read_streamed, stream_faces, to_float, to_uint8
+from ngan.data import draw_mirrored, load_faces, mirror, read_streamed, stream_faces, to_float, to_uint8
 from ngan.decoding import decode_square
 
 RED, GREEN, BLUE = (200, 10, 10), (10, 200, 10), (10, 10, 200)
@@ -379,13 +379,13 @@ def test_loader_workers_share_a_stream_and_a_set(flat):
 
 def test_flip_is_reproducible_and_mirrors_about_half():
     images = torch.arange(64 * 3 * 2 * 4).view(64, 3, 2, 4)
-    flipped = flip_horizontally(images, torch.Generator().manual_seed(3))
-    assert torch.equal(flipped, flip_horizontally(images, torch.Generator().manual_seed(3)))
+    flipped = mirror(images, draw_mirrored(64, torch.Generator().manual_seed(3)))
+    assert torch.equal(flipped, mirror(images, draw_mirrored(64, torch.Generator().manual_seed(3))))
     same = [torch.equal(a, b) for a, b in zip(flipped, images, strict=True)]
     mirrored = [torch.equal(a, b.flip(-1)) for a, b in zip(flipped, images, strict=True)]
     assert all(s != m for s, m in zip(same, mirrored, strict=True))
     assert 16 < sum(mirrored) < 48
-    other = flip_horizontally(images, torch.Generator().manual_seed(4))
+    other = mirror(images, draw_mirrored(64, torch.Generator().manual_seed(4)))
     assert not torch.equal(flipped, other)
 
 

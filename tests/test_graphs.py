@@ -11,10 +11,11 @@ from conftest import TINY
 
 from ngan.config import TrainConfig
 from ngan.data import to_float
+from ngan.draws import make_batch
 from ngan.features import ImageFeatures
 from ngan.graphs import GraphedUpdates, Recorder, set_learning_rate
 from ngan.start import make_networks
-from ngan.training import Losses, Networks, make_batch, make_optimizers, train_step, update_kind
+from ngan.training import Losses, Networks, make_optimizers, train_step, update_kind
 
 CONFIG = dataclasses.replace(
     TINY,

@@ -16,7 +16,6 @@ from ngan.paste import (
     enlarge,
     fill_rest,
     grain,
-    in_tone,
     network_share,
     shrink,
     shrink_mask,
@@ -24,6 +23,7 @@ from ngan.paste import (
     weight,
     whole_matrix,
 )
+from ngan.tone import in_tone
 
 
 def slope(height: int, width: int) -> np.ndarray:

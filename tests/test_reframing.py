@@ -7,8 +7,8 @@ import torch
 from conftest import TINY
 from torch.nn import functional as F
 
+from ngan.draws import make_batch
 from ngan.reframing import draw_framings, reframe, reframe_masks, source_size
-from ngan.training import make_batch
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -13,10 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ngan.average import EMA
+from ngan.draws import Batch, make_batch
 from ngan.features import ImageFeatures
 from ngan.meter import Meter
 from ngan.start import make_networks
-from ngan.training import Batch, Networks, Optimizers, make_batch, make_optimizers, train_step
+from ngan.training import Networks, Optimizers, make_optimizers, train_step
 
 PROJECTED = dataclasses.replace(TINY, lambda_projected=0.5, lambda_perceptual=1.0)  # all losses that there are
 # Operations that must know values before they can go on.

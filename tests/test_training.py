@@ -10,18 +10,17 @@ from conftest import TINY as CONFIG
 
 from ngan.average import EMA
 from ngan.config import RECIPES
+from ngan.draws import Batch, make_batch
 from ngan.features import ImageFeatures
 from ngan.losses import adversarial_loss, discriminator_loss
 from ngan.masks import composite
 from ngan.start import blend_with_start, make_networks
 from ngan.training import (
     LOSSES,
-    Batch,
     Networks,
     Optimizers,
     compile_networks,
     learning_rate_factor,
-    make_batch,
     make_optimizers,
     phase,
     train_step,

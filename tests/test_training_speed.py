@@ -10,8 +10,9 @@ from conftest import TINY
 
 from benchmarks import training_speed
 from benchmarks.plain_trainer import PlainTrainer
+from ngan.draws import make_batch
 from ngan.start import make_networks
-from ngan.training import Networks, make_batch, make_optimizers, train_step
+from ngan.training import Networks, make_optimizers, train_step
 
 
 def test_a_quick_run_writes_every_figure(tmp_path, capsys):
