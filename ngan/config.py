@@ -19,6 +19,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "paper": {
         "optimizer": "adam",
         "framing_jitter": 0.0,
+        "look_share": 0.0,
         "local_zoom": 1.0,
         "distance": "mse",
         "hole_weight": 0.0,
@@ -83,6 +84,7 @@ class TrainConfig:
     # damage
     # how far seven in ten faces may be off their framing: 1 = 18 % in size, 6 % of the side, 8 degrees; 0 = none
     framing_jitter: float = 1.0
+    look_share: float = 0.0  # share of the faces shown faded, dark, black and white or tinted, in [0, 1]
     masks: str = "mixed"  # kind of hole, as in ngan.masks
     find_share: float = 0.33  # share of the batches whose mask is hidden from the networks, in [0, 1]
     # losses
@@ -170,11 +172,11 @@ class TrainConfig:
         self._check("seed", self.seed < 2**32, "at most 4,294,967,295")  # NumPy takes no more
         self._check("local_size", self.local_size <= self.image_size, f"at most image_size = {self.image_size}")
         self._check("local_zoom", 1 <= self.local_zoom <= 8, "in [1, 8]")
-        self._check("init_share", 0 <= self.init_share <= 1, "in [0, 1]")
+        for name in ("init_share", "look_share", "find_share"):
+            self._check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         if self.init_share:
             self._check("init_share", self.init_from != "", "0 without init_from")
         self._check("framing_jitter", self.framing_jitter <= 2, "at most 2")
-        self._check("find_share", 0 <= self.find_share <= 1, "in [0, 1]")
         choices = {
             "recipe": tuple(RECIPES),
             "distance": DISTANCES,
