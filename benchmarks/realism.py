@@ -8,15 +8,12 @@ the faces of the set. The network whose features it compares is named in `benchm
 in training. Every model fills the same holes of the same faces. Prints a table.
 """
 
-import argparse
-import json
 import sys
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 from benchmarks.ablation_features import FEATURES
-from ngan.card import public
-from ngan.data import load_faces
+from benchmarks.several_models import make_parser, run
 from ngan.evaluation import evaluate
 from ngan.masks import MASK_KINDS
 from ngan.model import NGAN
@@ -59,32 +56,17 @@ def format_table(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--models", required=True, nargs="+", help="folders or Hub ids")
-    parser.add_argument("--dataset", required=True, help="faces, as for python -m ngan evaluate")
-    parser.add_argument("--split", default="validation")
+    parser = make_parser(__doc__.splitlines()[0])
     parser.add_argument("--masks", nargs="+", choices=MASK_KINDS, default=list(KINDS), metavar="KIND")
     parser.add_argument("--features", choices=FEATURES, default="onet", help="whose features; none = PSNR only")
-    parser.add_argument("--limit", type=int, help="faces to measure on; default: all")
-    parser.add_argument("--json", type=Path, help="file for the result")
     options = parser.parse_args(arguments)
-    try:
-        features = FEATURES[options.features]()
-        result: dict[str, Any] = {"dataset": public(options.dataset), "split": options.split, "models": {}}
-        for source in options.models:
-            model = NGAN.from_pretrained(source).eval()
-            faces = load_faces(
-                options.dataset, options.split, image_size=model.image_size, limit=options.limit, in_memory=True
-            )
-            result["n"] = len(faces)
-            result["models"][public(source)] = measure(model, faces, tuple(options.masks), features=features)
-    except (ValueError, OSError) as error:
-        print(f"realism: error: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
-    print(format_table(result))
-    return 0
+    load = lru_cache(FEATURES[options.features])  # once, for all models
+    return run(
+        "realism",
+        options,
+        lambda model, faces: measure(model, faces, tuple(options.masks), features=load()),
+        format_table,
+    )
 
 
 if __name__ == "__main__":

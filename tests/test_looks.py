@@ -1,13 +1,17 @@
 """Colours changed as in old and badly lit photos: drawn alike from a seed, and pictures stay pictures."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
 from conftest import TINY
+from launching import draw_faces
 
+from benchmarks import looks as looks_benchmark
 from ngan.draws import draw, join_draws, make_batch
 from ngan.looks import Looks, draw_looks, join_looks
+from ngan.model import NGAN
 
 TINY_LOOKS = dataclasses.replace(TINY, look_share=0.5)
 
@@ -98,3 +102,26 @@ def test_draws_of_parts_hold_their_looks():
     joined = join_draws([draws.of(0, 5), draws.of(5, 12)])
     assert torch.equal(joined.packed().apply(faces(12)).image, draws.apply(faces(12)).image)
     assert len(draws.looks.changed) and torch.equal(joined.looks.changed, draws.looks.changed)
+
+
+def test_models_are_measured_on_each_look(tmp_path, capsys):
+    draw_faces(tmp_path / "faces", validation=4)
+    torch.manual_seed(0)
+    NGAN(code_width=4, image_width=8, blocks=1, attention_every=0, image_size=32).save_pretrained(tmp_path / "model")
+    words = ["--models", str(tmp_path / "model"), "--dataset", str(tmp_path / "faces")]
+    assert looks_benchmark.main([*words, "--json", str(tmp_path / "x.json")]) == 0
+    result = json.loads((tmp_path / "x.json").read_text())
+    assert result["n"] == 4 and list(result["models"]) == ["model"]
+    looks = result["models"]["model"]
+    assert list(looks) == list(looks_benchmark.LOOKS)
+    assert all(list(values) == [*looks_benchmark.MASKS, *looks_benchmark.DAMAGES] for values in looks.values())
+    assert f"| model | sepia | {looks['sepia']['face']:.2f} |" in capsys.readouterr().out
+    assert looks_benchmark.main(["--models", "./nothing", "--dataset", "x"]) == 2
+    assert "looks: error: ./nothing: no such folder" in capsys.readouterr().err
+
+
+def test_looks_of_the_benchmark_clip_nothing():
+    black_and_white = torch.stack([torch.zeros(3, 4, 4, dtype=torch.uint8), torch.full((3, 4, 4), 255).byte()])
+    for look, (_, contrast, _) in looks_benchmark.LOOKS.items():
+        black, white = looks_benchmark.recolour(black_and_white, look)
+        assert ((white.int() - black.int() - 255 * contrast).abs() <= 1).all()
