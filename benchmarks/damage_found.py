@@ -3,8 +3,9 @@
 python -m benchmarks.damage_found --pictures FOLDER --json benchmarks/damage_found.json
 
 Nothing of it is as training draws it: scratches of a few pixels, writing and plain boxes are painted on photos of any
-size, each in one colour. Counted are what is marked of sound pictures, and for damaged ones the share of the damage
-that is marked and the PSNR of the whole picture before and after it was found and filled.
+size, each in one colour; then photo and damage are taken once more in black and white. Counted are what is marked of
+sound pictures, and for damaged ones the share of the damage that is marked and the PSNR of the whole picture before
+and after it was found and filled.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ngan.inference import Inpainter
 
 KINDS = ("scratches", "writing", "box")
+MODES = {"colour": "RGB", "black and white": "L"}
 _FIGURES = ("share found", "psnr before", "psnr after")
 
 
@@ -47,19 +49,26 @@ def psnr(picture: Image.Image, truth: Image.Image) -> float:
     return float(10 * np.log10(255**2 / error))
 
 
-def measure(inpainter: Inpainter, pictures: list[Path]) -> dict[str, object]:
-    """Measure on picture files; returns the report that `main` prints."""
+def measure(inpainter: Inpainter, pictures: list[Path], mode: str = "RGB") -> dict[str, object]:
+    """Measure on picture files, and return what `main` prints of a mode.
+
+    Args:
+        inpainter: what looks and fills.
+        pictures: files.
+        mode: "RGB", or "L" for photos and damage in black and white.
+    """
     sound, rows = [], {kind: [] for kind in KINDS}
     for number, path in enumerate(pictures):
-        truth, random = Image.open(path).convert("RGB"), np.random.default_rng(number)
+        colour, random = Image.open(path).convert("RGB"), np.random.default_rng(number)
+        truth = colour.convert(mode)
         sound.append((np.asarray(inpainter.fill(truth, show_inside=False).mask) > 0).mean())
         for kind in KINDS:
-            picture, mark = damaged(truth, kind, random)
+            picture, mark = damaged(colour, kind, random)
+            picture = picture.convert(mode)
             result = inpainter.fill(picture, show_inside=False)
             marked = np.asarray(result.mask) > 0
             rows[kind].append(((marked & mark).sum() / mark.sum(), psnr(picture, truth), psnr(result.final, truth)))
     return {
-        "pictures": len(pictures),
         "sound": {
             "pictures in which anything is marked": float(np.mean(np.array(sound) > 0)),
             "share marked, mean": float(np.mean(sound)),
@@ -68,7 +77,6 @@ def measure(inpainter: Inpainter, pictures: list[Path]) -> dict[str, object]:
         "damaged": {
             kind: dict(zip(_FIGURES, map(float, np.mean(own, axis=0)), strict=True)) for kind, own in rows.items()
         },
-        "machine": platform.machine(),
     }
 
 
@@ -77,13 +85,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--pictures", type=Path, required=True, help="folder of portraits without damage")
     parser.add_argument("--limit", type=int, default=0, help="pictures to take, from the first on; 0 = all (default)")
+    parser.add_argument("--model", help="folder or Hub id; default: the embedded one")
     parser.add_argument("--json", type=Path, help="file for the result")
     options = parser.parse_args(arguments)
     found = sorted(path for path in options.pictures.iterdir() if path.suffix.lower() in (".jpg", ".png", ".webp"))
     pictures = found[: options.limit or None]
     if not pictures:
         parser.error(f"--pictures {options.pictures}: holds no .jpg, .png or .webp")
-    report = json.dumps(measure(Inpainter(), pictures), indent=2) + "\n"
+    try:
+        inpainter = Inpainter(options.model)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    result = {"pictures": len(pictures), "machine": platform.machine()}
+    result |= {name: measure(inpainter, pictures, mode) for name, mode in MODES.items()}
+    report = json.dumps(result, indent=2) + "\n"
     if options.json:
         options.json.write_text(report)
     print(report, end="")

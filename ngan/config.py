@@ -19,7 +19,6 @@ RECIPES: dict[str, dict[str, Any]] = {
     "paper": {
         "optimizer": "adam",
         "framing_jitter": 0.0,
-        "look_share": 0.0,
         "local_zoom": 1.0,
         "distance": "mse",
         "hole_weight": 0.0,
@@ -87,6 +86,7 @@ class TrainConfig:
     look_share: float = 0.0  # share of the faces shown faded, dark, black and white or tinted, in [0, 1]
     masks: str = "mixed"  # kind of hole, as in ngan.masks
     find_share: float = 0.33  # share of the batches whose mask is hidden from the networks, in [0, 1]
+    soft_share: float = 0.0  # share of these batches' faces whose damage has soft edges, in [0, 1]
     # losses
     distance: str = "l1"  # of the reconstructions: "l1" or "mse"
     hole_weight: float = (
@@ -172,7 +172,7 @@ class TrainConfig:
         self._check("seed", self.seed < 2**32, "at most 4,294,967,295")  # NumPy takes no more
         self._check("local_size", self.local_size <= self.image_size, f"at most image_size = {self.image_size}")
         self._check("local_zoom", 1 <= self.local_zoom <= 8, "in [1, 8]")
-        for name in ("init_share", "look_share", "find_share"):
+        for name in ("init_share", "look_share", "find_share", "soft_share"):
             self._check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         if self.init_share:
             self._check("init_share", self.init_from != "", "0 without init_from")

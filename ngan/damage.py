@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from ngan.masks import composite, mixed_masks, stroke_masks, uniform
 
+_FAINT = 0.1  # share of a pixel up to which damage does not count
 _WORDS = "face photo SAMPLE 1987 hello Copyright www.example.com The quick brown fox 12:34 DRAFT proof do not copy"
 
 
@@ -30,6 +31,7 @@ class Damage:
         noisy: (K,) int64, on the CPU.
         blocks: int64 numbers, on the CPU, of the samples whose masked part turns into coarse blocks.
         blurred: the same of those whose masked part is blurred.
+        soft: the same of those whose damage has soft edges, as all has that was on a larger picture.
     """
 
     mask: torch.Tensor
@@ -38,6 +40,7 @@ class Damage:
     noisy: torch.Tensor
     blocks: torch.Tensor
     blurred: torch.Tensor
+    soft: torch.Tensor
 
     def of(self, start: int, stop: int) -> "Damage":
         """Return that of the samples from `start` to before `stop`."""
@@ -45,18 +48,30 @@ class Damage:
         def within(numbers: torch.Tensor) -> torch.Tensor:
             return (numbers >= start) & (numbers < stop)
 
-        noisy, blocks, blurred = (x[within(x)] - start for x in (self.noisy, self.blocks, self.blurred))
         noise = self.noise[within(self.noisy)]
-        return Damage(self.mask[start:stop], self.colour[start:stop], noise, noisy, blocks, blurred)
+        return Damage(
+            self.mask[start:stop], self.colour[start:stop], noise, *(x[within(x)] - start for x in self.numbers())
+        )
+
+    def numbers(self) -> tuple[torch.Tensor, ...]:
+        """Return those of samples: noisy, in blocks, blurred, soft."""
+        return self.noisy, self.blocks, self.blurred, self.soft
 
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Damage":
         """Return it with all tensors but those of numbers changed, such as moved to a device."""
         values = (change(x) for x in (self.mask, self.colour, self.noise))
-        return Damage(*values, self.noisy, self.blocks, self.blurred)
+        return Damage(*values, *self.numbers())
 
     def apply(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Do it to images (N, 3, H, W), [-1, 1], on its own device; return them and the mask."""
-        damaged = composite(image, self.colour.expand_as(image), self.mask)
+        """Do it to images (N, 3, H, W), [-1, 1], on its own device; return them and the mask.
+
+        Where the damage is soft, the mask is all that it touches.
+        """
+        share = self.mask
+        if len(self.soft):
+            numbers = self.soft.to(image.device, non_blocking=True)
+            share = share.index_copy(0, numbers, _softened(share[numbers]))
+        damaged = composite(image, self.colour.expand_as(image), share)
         for numbers, paint in (
             (self.noisy, lambda _: self.noise),
             (self.blocks, lambda part: _coarse(part, "nearest")),
@@ -65,15 +80,15 @@ class Damage:
             if len(numbers):
                 numbers = numbers.to(image.device, non_blocking=True)
                 part = image[numbers]
-                damaged[numbers] = composite(part, paint(part), self.mask[numbers])
-        return damaged, self.mask
+                damaged[numbers] = composite(part, paint(part), share[numbers])
+        return damaged, (share > 0).to(share.dtype) if len(self.soft) else share
 
 
 def join_damage(parts: Sequence[Damage]) -> Damage:
     """Return the damage of several batches as that of one."""
     starts = itertools.accumulate((len(part.mask) for part in parts), initial=0)
     shifted = [
-        Damage(part.mask, part.colour, part.noise, *(x + start for x in (part.noisy, part.blocks, part.blurred)))
+        Damage(part.mask, part.colour, part.noise, *(x + start for x in part.numbers()))
         for part, start in zip(parts, starts, strict=False)
     ]
     names = [field.name for field in dataclasses.fields(Damage)]
@@ -144,12 +159,20 @@ DAMAGE_KINDS = tuple(_MAKERS)
 _DAMAGE_SHARES = torch.tensor([0.35, 0.1, 0.25, 0.25, 0.05])  # of solid, noise, scratch, text, blur in a mixed batch
 
 
-def draw_damage(n: int, height: int, width: int, generator: torch.Generator, kind: str | None = None) -> Damage:
-    """Draw damage for `n` images of `height` x `width` pixels; as `damage`."""
+def draw_damage(
+    n: int, height: int, width: int, generator: torch.Generator, kind: str | None = None, soft: float = 0.0
+) -> Damage:
+    """Draw damage for `n` images of `height` x `width` pixels; as `damage`, a share `soft` of them with soft edges."""
     if kind is not None and kind not in _MAKERS:
         raise ValueError(f"damage: {kind!r} is not one of {', '.join(DAMAGE_KINDS)}")
-    if kind is not None:
-        return _MAKERS[kind](n, height, width, generator)
+    drawn = _draw_kinds(n, height, width, generator) if kind is None else _MAKERS[kind](n, height, width, generator)
+    if soft:
+        drawn.soft = (uniform(n, generator) < soft).nonzero().flatten()
+    return drawn
+
+
+def _draw_kinds(n: int, height: int, width: int, generator: torch.Generator) -> Damage:
+    """Draw damage of a kind for each sample."""
     drawn = torch.multinomial(_DAMAGE_SHARES, n, replacement=True, generator=generator)
     picked = [(drawn == k).nonzero().squeeze(1) for k in range(len(_MAKERS))]
     parts = [
@@ -159,12 +182,12 @@ def draw_damage(n: int, height: int, width: int, generator: torch.Generator, kin
     ]
     order = torch.cat(picked)  # of the samples, kind by kind
     joined, place = join_damage(parts), order.argsort()
-    numbers = (order[x] for x in (joined.noisy, joined.blocks, joined.blurred))
+    numbers = (order[x] for x in joined.numbers())
     return Damage(joined.mask[place], joined.colour[place], joined.noise, *numbers)
 
 
 def damage(
-    image: torch.Tensor, generator: torch.Generator, kind: str | None = None
+    image: torch.Tensor, generator: torch.Generator, kind: str | None = None, soft: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Damage images visibly, for a model that has to find the damage itself.
 
@@ -172,6 +195,8 @@ def damage(
         image: (N, 3, H, W), [-1, 1], on the CPU.
         generator: source of the draws.
         kind: one of `DAMAGE_KINDS`; None = drawn for each sample, most often a plain colour.
+        soft: chance of each sample, in [0, 1], that its damage has soft edges and half covers where it is thin, as all
+            damage of a larger picture that was made smaller; the mask then marks all that it touches.
 
     Returns:
         The damaged images (N, 3, H, W), [-1, 1], equal to `image` where the mask is 0, and the mask (N, 1, H, W), 1 =
@@ -181,12 +206,19 @@ def damage(
         ValueError: an unknown kind.
     """
     n, _, height, width = image.shape
-    return draw_damage(n, height, width, generator, kind).apply(image)
+    return draw_damage(n, height, width, generator, kind, soft).apply(image)
 
 
 def _painted(mask: torch.Tensor, colour: torch.Tensor) -> Damage:
     none = torch.empty(0, dtype=torch.long)
-    return Damage(mask, colour, mask.new_empty(0, 3, *mask.shape[2:]), none, none, none)
+    return Damage(mask, colour, mask.new_empty(0, 3, *mask.shape[2:]), none, none, none, none)
+
+
+def _softened(mask: torch.Tensor) -> torch.Tensor:
+    """Return what share of each pixel damage covers if its edges, and with them its thinnest lines, are spread."""
+    padded = F.pad(mask, (1, 1, 1, 1), mode="replicate")
+    share = F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)  # 1, 2, 1 in both directions
+    return torch.where(share > _FAINT, share, 0.0)
 
 
 def _coarse(image: torch.Tensor, mode: str) -> torch.Tensor:

@@ -66,19 +66,26 @@ class Draws:
         device, framings = image.device, self.framings
         if framings is not None:
             image = reframe(image, framings, self.size)
-        if self.looks is not None:
-            image = self.looks.apply(image)
 
         def move(values: torch.Tensor) -> torch.Tensor:
             return values.to(device, non_blocking=True).to(image.dtype)
 
         if isinstance(self.hole, Damage):
+            image = self._recoloured(image, late=False)
             corrupted, mask = self.hole.map(move).apply(image)
+            image, corrupted = (self._recoloured(x, late=True) for x in (image, corrupted))
             return Batch(image, corrupted, mask, hidden=True)
+        image = self._recoloured(image, late=None)
         mask = move(self.hole)
         if framings is not None:
             mask = reframe_masks(mask, framings)
         return Batch(image, image * (1 - mask), mask, hidden=False)
+
+    def _recoloured(self, images: torch.Tensor, late: bool | None) -> torch.Tensor:
+        """Return images (N, 3, H, W) in the colours of the looks that are late, or not; None = of all."""
+        if self.looks is None:
+            return images
+        return (self.looks if late is None else self.looks.only(self.looks.late == late)).apply(images)
 
     def of(self, start: int, stop: int) -> "Draws":
         """Return those of the faces from `start` to before `stop`."""
@@ -115,13 +122,13 @@ def draw(n: int, size: int, config: TrainConfig, generator: torch.Generator) -> 
     Args:
         n: faces.
         size: side of the pictures after reframing, in pixels.
-        config: `framing_jitter`, `look_share`, `find_share` and `masks` count.
+        config: `framing_jitter`, `look_share`, `find_share`, `soft_share` and `masks` count.
         generator: source of the draws.
     """
     framings = draw_framings(n, config.framing_jitter, generator) if config.framing_jitter else None
     looks = draw_looks(n, config.look_share, generator) if config.look_share else None
     if torch.rand((), generator=generator, device=generator.device) < config.find_share:
-        return Draws(framings, draw_damage(n, size, size, generator), size, looks)
+        return Draws(framings, draw_damage(n, size, size, generator, soft=config.soft_share), size, looks)
     return Draws(framings, make_masks(config.masks, n, size, size, generator), size, looks)
 
 

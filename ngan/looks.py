@@ -5,7 +5,7 @@ A network that has only seen well exposed faces in colour fills others worse, an
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 
@@ -17,6 +17,7 @@ _SATURATION = 0.3, 1.2  # of those that keep colour, as a multiple
 _CONTRAST = 0.35, 1.1  # as a multiple
 _TINT = 0.08  # greatest change of each of red, green and blue; of 2 from black to white
 _WARMTH = -0.08, 0.2  # added to red and taken from blue: a touch of blue to the brown of old prints
+_LATE = 0.5  # share of them on which damage was before, as on a print that was scanned in black and white
 _LUMA = 0.299, 0.587, 0.114  # of red, green and blue (ITU-R BT.601)
 
 
@@ -31,12 +32,14 @@ class Looks:
         saturation: (K, 1, 1, 1), 0 = black and white, 1 = as it is.
         contrast: (K, 1, 1, 1), 1 = as it is.
         added: (K, 3, 1, 1), to red, green and blue of [-1, 1].
+        late: (K,) bool, those on which damage was before: it has these colours too.
     """
 
     changed: torch.Tensor
     saturation: torch.Tensor
     contrast: torch.Tensor
     added: torch.Tensor
+    late: torch.Tensor
 
     def apply(self, images: torch.Tensor) -> torch.Tensor:
         """Return pictures (N, 3, H, W), [-1, 1], in these colours; the unchanged are the same bit for bit."""
@@ -55,17 +58,22 @@ class Looks:
 
     def of(self, start: int, stop: int) -> "Looks":
         """Return those of the pictures from `start` to before `stop`."""
-        within = (self.changed >= start) & (self.changed < stop)
-        return Looks(self.changed[within] - start, self.saturation[within], self.contrast[within], self.added[within])
+        own = self.only((self.changed >= start) & (self.changed < stop))
+        return replace(own, changed=own.changed - start)
+
+    def only(self, which: torch.Tensor) -> "Looks":
+        """Return those that `which` (K,), bool, says."""
+        return Looks(*(getattr(self, name)[which] for name in _NAMES))
+
+
+_NAMES = tuple(field.name for field in fields(Looks))
 
 
 def join_looks(parts: Sequence[Looks], counts: Sequence[int]) -> Looks:
     """Return the looks of several batches, which hold `counts` pictures, as those of one."""
     starts = itertools.accumulate(counts, initial=0)
-    changed = torch.cat([part.changed + start for part, start in zip(parts, starts, strict=False)])
-    return Looks(
-        changed, *(torch.cat([getattr(x, name) for x in parts]) for name in ("saturation", "contrast", "added"))
-    )
+    shifted = [replace(part, changed=part.changed + start) for part, start in zip(parts, starts, strict=False)]
+    return Looks(*(torch.cat([getattr(part, name) for part in shifted]) for name in _NAMES))
 
 
 def draw_looks(n: int, share: float, generator: torch.Generator) -> Looks:
@@ -81,16 +89,17 @@ def draw_looks(n: int, share: float, generator: torch.Generator) -> Looks:
     """
     changed = (uniform(n, generator) < share).nonzero().flatten()
     k = len(changed)
-    draws = torch.rand(k, 9, 1, 1, generator=generator)
-    monochrome, tinted, warm, saturation, contrast, brightness = draws[:, :6].split(1, dim=1)
+    draws = torch.rand(k, 10, 1, 1, generator=generator)
+    monochrome, tinted, warm, saturation, contrast, brightness, late = draws[:, :7].split(1, dim=1)
     contrast = _between(_CONTRAST, contrast)
     warmth = _between(_WARMTH, warm) * torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1)
-    tint = (_TINT * (2 * draws[:, 6:] - 1) + warmth) * (tinted < _TINTED)
+    tint = (_TINT * (2 * draws[:, 7:] - 1) + warmth) * (tinted < _TINTED)
     return Looks(
         changed,
         _between(_SATURATION, saturation) * (monochrome >= _MONOCHROME),
         contrast,
         (2 * brightness - 1) * (1 - contrast).abs() + tint,
+        late.flatten() < _LATE,
     )
 
 

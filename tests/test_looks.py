@@ -9,7 +9,8 @@ from conftest import TINY
 from launching import draw_faces
 
 from benchmarks import looks as looks_benchmark
-from ngan.draws import draw, join_draws, make_batch
+from ngan.damage import draw_damage
+from ngan.draws import Draws, draw, join_draws, make_batch
 from ngan.looks import Looks, draw_looks, join_looks
 from ngan.model import NGAN
 
@@ -38,6 +39,7 @@ def test_looks_are_drawn_for_their_share_and_within_their_bounds():
     room = (1 - looks.contrast).abs()[:, 0, 0, 0]
     assert (looks.added[untinted, 0, 0, 0].abs() <= room[untinted] + 1e-6).all()
     assert (looks.added[:, 0] - looks.added[:, 2]).mean() > 0.03  # warmer, most often
+    assert 0.45 < looks.late.float().mean() < 0.55
     again = draw_looks(4000, 0.3, seeded())
     assert all(torch.equal(getattr(again, name), value) for name, value in vars(looks).items())
     assert len(draw_looks(50, 1.0, seeded()).changed) == 50
@@ -50,6 +52,7 @@ def test_saturation_contrast_and_colour_are_changed_in_this_order():
         torch.tensor([0.0, 1.0]).view(2, 1, 1, 1),
         torch.tensor([0.5, 0.25]).view(2, 1, 1, 1),
         torch.tensor([[0.25, 0.25, 0.25], [0.0, 0.1, 2.0]]).view(2, 3, 1, 1),
+        torch.tensor([True, False]),
     )
     out = looks.apply(red)[..., 0, 0]
     grey = 0.5 * (2 * 0.299 - 1) + 0.25
@@ -97,6 +100,17 @@ def test_a_batch_is_damaged_after_its_colours_are_changed(find_share: float):
         assert (changed.corrupted[~known] == 0).all()
 
 
+def test_damage_is_in_the_colours_of_a_late_look_and_not_of_an_early_one():
+    looks, images = draw_looks(40, 1.0, seeded()), faces(40)
+    monochrome = (looks.saturation == 0).flatten() & (looks.added == looks.added[:, :1]).flatten(1).all(1)
+    assert 0 < (monochrome & looks.late).sum() < monochrome.sum()
+    hole = draw_damage(40, 32, 32, seeded(), "noise")
+    batch = Draws(None, hole, 32, looks).apply(images)
+    assert torch.equal(batch.image, looks.apply(images))
+    coloured = (batch.corrupted.diff(dim=1).abs() > 1e-5).flatten(1).any(1)
+    assert not coloured[monochrome & looks.late].any() and coloured[monochrome & ~looks.late].any()
+
+
 def test_draws_of_parts_hold_their_looks():
     draws = draw(12, 32, TINY_LOOKS, seeded())
     joined = join_draws([draws.of(0, 5), draws.of(5, 12)])
@@ -121,7 +135,7 @@ def test_models_are_measured_on_each_look(tmp_path, capsys):
 
 
 def test_looks_of_the_benchmark_clip_nothing():
-    black_and_white = torch.stack([torch.zeros(3, 4, 4, dtype=torch.uint8), torch.full((3, 4, 4), 255).byte()])
+    black_and_white = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 4, 4)
     for look, (_, contrast, _) in looks_benchmark.LOOKS.items():
         black, white = looks_benchmark.recolour(black_and_white, look)
-        assert ((white.int() - black.int() - 255 * contrast).abs() <= 1).all()
+        assert torch.allclose(white - black, torch.tensor(2 * contrast), atol=1e-6)

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
-from ngan.damage import DAMAGE_KINDS, damage
+from ngan.damage import DAMAGE_KINDS, Damage, damage
 from ngan.masks import MASK_KINDS, MIX, box_masks, composite, crop, crop_box, make_masks
 
 # Smallest and largest share of the image that one mask may cover, and the smallest and largest mean over many.
@@ -96,11 +97,12 @@ def test_unknown_kinds_are_named():
 
 @pytest.mark.parametrize("kind", [*DAMAGE_KINDS, None])
 @pytest.mark.parametrize("height, width", [(64, 64), (33, 47)])
-def test_damage_stays_within_its_mask_and_range(kind, height, width):
+@pytest.mark.parametrize("soft", [0.0, 0.5])
+def test_damage_stays_within_its_mask_and_range(kind, height, width, soft):
     image = images(6, height, width)
     before = image.clone()
     for seed in range(4):
-        damaged, mask = damage(image, seeded(seed), kind)
+        damaged, mask = damage(image, seeded(seed), kind, soft)
         assert damaged.shape == image.shape and mask.shape == (6, 1, height, width)
         assert set(mask.unique().tolist()) == {0.0, 1.0}
         known = (mask == 0).expand_as(image)
@@ -117,6 +119,29 @@ def test_damage_changes_what_its_mask_marks(kind):
         assert (mask.sum(dim=(1, 2, 3)) > 0).all()
         changed = (damaged - image).abs().amax(dim=1, keepdim=True) > 0.02
         assert changed[mask == 1].float().mean() > 0.95
+
+
+@pytest.mark.parametrize("kind", [*DAMAGE_KINDS, None])
+def test_soft_damage_is_the_same_with_its_edges_spread(kind):
+    image = images()
+    (hard, inside), (soft, touched) = (damage(image, seeded(1), kind, share) for share in (0.0, 1.0))
+    assert (touched >= inside).all() and (touched > inside).flatten(1).any(1).all()
+    deep = -F.max_pool2d(-inside, 3, 1, 1) == 1  # all neighbours are damaged too
+    assert deep.any() or kind == "text"
+    assert torch.allclose(soft[deep.expand_as(soft)], hard[deep.expand_as(soft)], atol=1e-6)
+    edge = ((touched == 1) & ~deep).expand_as(image)
+    assert not torch.allclose(soft[edge], hard[edge], atol=0.02)
+    assert torch.equal(soft, damage(image, seeded(1), kind, 1.0)[0])
+
+
+def test_soft_lines_cover_half_and_touch_their_sides():
+    line = torch.zeros(1, 1, 9, 9)
+    line[..., 4] = 1
+    none = torch.empty(0, dtype=torch.long)
+    paint = Damage(line, torch.ones(1, 3, 1, 1), torch.empty(0, 3, 9, 9), none, none, none, torch.zeros(1).long())
+    damaged, mask = paint.apply(torch.zeros(1, 3, 9, 9))
+    assert torch.equal(mask[0, 0, 4], torch.tensor([0.0, 0, 0, 1, 1, 1, 0, 0, 0]))
+    assert torch.equal(damaged[0, 0, 4], torch.tensor([0.0, 0, 0, 0.25, 0.5, 0.25, 0, 0, 0]))
 
 
 @pytest.mark.parametrize("kind", [*DAMAGE_KINDS, None])
