@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,13 +12,22 @@ from ngan.framing import Face
 from ngan.model import NGANOutput
 from ngan.paste import cut, whole_matrix
 from ngan.stages import warp_back
+from ngan.tone import is_toned
 
 # Damage is looked for in a face's square and in one `CLOSER` times as large; the mean of both logits counts. A part
-# that hangs together over 0, which is one half, is damage if it reaches `_LIKELY`, and if any in the face reaches
-# `_SURE`: sound portraits reach it in 6 of 100, painted ones miss it in 2 (over 0 alone, nearly all had some).
+# that hangs together over 0, which is one half, is damage if any of it is `likely`, and if anything in the face is
+# `sure`.
 CLOSER = 0.85
-_SURE = 10.0
-_LIKELY = 4.0
+
+
+class _Levels(NamedTuple):
+    """Logits above which damage is likely, and sure."""
+
+    likely: float
+    sure: float
+
+
+_COLOURED, _TONED = _Levels(4.0, 10.0), _Levels(4.0, 10.0)  # of photos in colour, and in one tone
 _FINE = 2  # points a cell at which damage is judged
 _FRINGE = 2  # points around it that are damaged too: what shrinking, blur and compression have spread
 
@@ -38,19 +48,31 @@ def damage_in_face(
         What the networks made of the face's own square, and the damage of the photo: (H, W), bool.
     """
     matrix, looks, logits = face.matrix(_FINE * size), [], []
-    for scale in (1.0, *closer):
+    for scale in (*closer, 1.0):
         square = replace(face, side=scale * face.side)
-        looks.append(net(cut(rgb, None, square, size)[0], None))
+        seen = cut(rgb, None, square, size)[0]
+        looks.append(net(seen, None))
         logits.append(_moved(_logits(looks[-1]), square.matrix(size), matrix, _FINE * size))
-    return looks[0], _found(np.nanmean(logits, axis=0), matrix, rgb.shape[:2])
+    levels = _TONED if is_toned(seen) else _COLOURED
+    return looks[-1], _found(np.nanmean(logits, axis=0), matrix, rgb.shape[:2], levels)
 
 
-def damage_in_whole(look: NGANOutput, size: tuple[int, int]) -> np.ndarray:
-    """Mark the damage of a photo, (width, height) `size`, that the networks looked at as a whole: (H, W), bool."""
+def damage_in_whole(look: NGANOutput, seen: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Mark the damage of a photo that the networks looked at as a whole.
+
+    Args:
+        look: what they made of it.
+        seen: (1, 3, h, w), [-1, 1], what they saw.
+        size: (width, height) of the photo.
+
+    Returns:
+        (H, W), bool.
+    """
     logits = _logits(look)
     fine = _FINE * logits.shape[1], _FINE * logits.shape[0]
     logits = cv2.resize(logits, fine, interpolation=cv2.INTER_LINEAR)
-    return _found(logits, whole_matrix(size, fine), size[::-1])
+    levels = _TONED if is_toned(seen) else _COLOURED
+    return _found(logits, whole_matrix(size, fine), size[::-1], levels)
 
 
 def continued(hole: np.ndarray, further: np.ndarray) -> np.ndarray:
@@ -86,19 +108,20 @@ def _moved(logits: np.ndarray, matrix: np.ndarray, onto: np.ndarray, size: int) 
     )
 
 
-def _found(logits: np.ndarray, matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Mark the damage that the code generator locates: (H, W), bool, in pixels of the photo; parts over 0 that reach
-    `_LIKELY`, if any reaches `_SURE`, and a fringe.
+def _found(logits: np.ndarray, matrix: np.ndarray, shape: tuple[int, int], levels: _Levels) -> np.ndarray:
+    """Mark the damage that the code generator locates: (H, W), bool, in pixels of the photo; parts over 0 that are
+    likely, if any is sure, and a fringe.
 
     Args:
         logits: (h, w), finite.
         matrix: maps the photo's pixels to their points.
         shape: of the photo, (H, W).
+        levels: what is likely and sure.
     """
-    if logits.max() <= _SURE:
+    if logits.max() <= levels.sure:
         return np.zeros(shape, bool)
     parts = cv2.connectedComponents((logits > 0).view(np.uint8))[1]
     kept = np.zeros(parts.max() + 1, bool)
-    kept[parts[logits > _LIKELY]] = True
+    kept[parts[logits > levels.likely]] = True
     found = cv2.dilate(kept[parts].view(np.uint8), np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), np.uint8))
     return warp_back(255 * found, matrix, shape) > 127

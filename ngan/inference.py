@@ -200,8 +200,9 @@ class Inpainter:
         grid = self._grid(job.picture.size)
         rgb = Image.fromarray(job.rgb)
         if job.hole is None:
-            job.whole = self._net(shrink(rgb, None, grid), None)
-            job.hole = damage_in_whole(job.whole, job.picture.size)
+            seen = shrink(rgb, None, grid)
+            job.whole = self._net(seen, None)
+            job.hole = damage_in_whole(job.whole, seen, job.picture.size)
         if not job.check():
             return
         hole = marked(job.hole)

@@ -23,9 +23,30 @@ def in_tone(image: torch.Tensor, seen: torch.Tensor, missing: torch.Tensor) -> t
         seen: the same, its known cells right.
         missing: (1, 1, h, w), {0, 1}, 1 = not known.
     """
-    colours = seen[0][:, missing[0, 0] == 0].double().numpy()  # (3, K)
-    if colours.shape[1] < _TONE_CELLS:
+    colours = _known(seen, missing)
+    tone = _tone(colours)
+    if tone is None:
         return image
+    at, *curves = tone
+    wanted = np.tensordot(_LUMA, image[0].double().numpy(), 1)
+    red, blue = (wanted + np.interp(wanted, at, curve) for curve in curves)
+    green = (wanted - _LUMA[0] * red - _LUMA[2] * blue) / _LUMA[1]
+    return torch.from_numpy(np.stack([red, green, blue])).to(image).unsqueeze(0)
+
+
+def is_toned(seen: torch.Tensor) -> bool:
+    """Tell whether an image (1, 3, h, w), [-1, 1], is in one tone: black and white, sepia or toned otherwise."""
+    return _tone(_known(seen, torch.zeros_like(seen[:, :1]))) is not None
+
+
+def _known(seen: torch.Tensor, missing: torch.Tensor) -> np.ndarray:
+    return seen[0][:, missing[0, 0] == 0].double().numpy()  # (3, K)
+
+
+def _tone(colours: np.ndarray) -> list[np.ndarray] | None:
+    """Return brightnesses, and how far red and blue are from each, of colours (3, K); None = not in one tone."""
+    if colours.shape[1] < _TONE_CELLS:
+        return None
     luma = _LUMA @ colours
     red_blue = colours[::2] - luma
     steps = np.rint((luma + 1) / 2 * _TONE_STEPS).astype(int)
@@ -34,9 +55,4 @@ def in_tone(image: torch.Tensor, seen: torch.Tensor, missing: torch.Tensor) -> t
     there = count > 0
     at, *curves = (np.bincount(steps, values)[there] / count[there] for values in (luma, *red_blue))
     off = np.abs(red_blue - [np.interp(luma, at, curve) for curve in curves]).max(axis=0)
-    if np.quantile(off, _TONE_SHARE) > _TONE_OFF:
-        return image
-    wanted = np.tensordot(_LUMA, image[0].double().numpy(), 1)
-    red, blue = (wanted + np.interp(wanted, at, curve) for curve in curves)
-    green = (wanted - _LUMA[0] * red - _LUMA[2] * blue) / _LUMA[1]
-    return torch.from_numpy(np.stack([red, green, blue])).to(image).unsqueeze(0)
+    return None if np.quantile(off, _TONE_SHARE) > _TONE_OFF else [at, *curves]

@@ -13,7 +13,7 @@ from PIL import Image, features
 from test_faces import mark, on_cheek, photo, profile
 
 from ngan import hub, pictures
-from ngan.finding import _LIKELY, _SURE, _found, _moved
+from ngan.finding import _COLOURED, _TONED, _found, _Levels, _moved
 from ngan.framing import Face
 from ngan.inference import Inpainter
 from ngan.model import NGAN
@@ -451,14 +451,31 @@ def test_damage_is_looked_for_in_each_face(inpainter: Inpainter, net: NGAN):
 
 
 def test_damage_is_what_is_sure_somewhere_and_hangs_together():
+    levels = _Levels(likely=4.0, sure=10.0)
     logits, same = np.full((40, 60), -3.0, np.float32), np.array([[1.0, 0, 0], [0, 1, 0]])
-    logits[5:10, 5:10], logits[5, 5] = 1.0, _LIKELY + 0.5  # likely in a cell
-    logits[20:25, 5:10] = _LIKELY - 0.5  # nowhere likely
-    assert not _found(logits, same, (40, 60)).any()  # and sure nowhere
-    logits[20:25, 30:35] = _SURE + 0.5
+    logits[5:10, 5:10], logits[5, 5] = 1.0, 4.5  # likely in a cell
+    logits[20:25, 5:10] = 3.5  # nowhere likely
+    assert not _found(logits, same, (40, 60), levels).any()  # and sure nowhere
+    logits[20:25, 30:35] = 10.5
     marked = np.zeros((40, 60), bool)
     marked[3:12, 3:12] = marked[18:27, 28:37] = True  # with their fringe of two points
-    assert np.array_equal(_found(logits, same, (40, 60)), marked)
+    assert np.array_equal(_found(logits, same, (40, 60), levels), marked)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_photos_in_one_tone_have_their_own_levels(inpainter: Inpainter, monkeypatch: pytest.MonkeyPatch, whole: bool):
+    asked = []
+
+    def found(logits: object, matrix: object, shape: tuple[int, int], levels: _Levels) -> np.ndarray:
+        asked.append(levels)
+        return np.zeros(shape, bool)
+
+    monkeypatch.setattr("ngan.finding._found", found)
+    canvas = Image.fromarray(photo(240, 240))
+    sepia = Image.merge("RGB", [canvas.convert("L").point(lambda v, f=f: int(v * f)) for f in (1.0, 0.85, 0.6)])
+    for picture in (canvas, canvas.convert("L"), sepia):
+        inpainter.fill(picture, None, [] if whole else [Face(120, 120, 200)])
+    assert asked == [_COLOURED, _TONED, _TONED]
 
 
 def test_looks_at_squares_of_two_sizes_meet_at_the_same_places():
@@ -477,7 +494,7 @@ def test_damage_is_followed_beyond_the_squares(inpainter: Inpainter, monkeypatch
     face, canvas = Face(450, 225, 200), photo(900, 450)
     seen = []
 
-    def found(logits: object, matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    def found(logits: object, matrix: np.ndarray, shape: tuple[int, int], levels: object) -> np.ndarray:
         side = 64 / matrix[0, 0]  # of the square that was looked at, two points a cell
         seen.append(round(side))
         marks = np.zeros(shape, bool)
