@@ -168,7 +168,7 @@ def draw_damage(
     soft: float = 0.0,
     sound: float = 0.0,
 ) -> Damage:
-    """Draw damage for `n` images of `height` x `width` pixels; as `damage`, but none for a share `sound` of them."""
+    """Draw damage for `n` images of `height` x `width` pixels, as `damage`; each has none by the chance `sound`."""
     if kind is not None and kind not in _MAKERS:
         raise ValueError(f"damage: {kind!r} is not one of {', '.join(DAMAGE_KINDS)}")
     drawn = _draw_kinds(n, height, width, generator) if kind is None else _MAKERS[kind](n, height, width, generator)

@@ -16,7 +16,9 @@ from ngan.tone import is_toned
 
 # Damage is looked for in a face's square and in one `CLOSER` times as large; the mean of both logits counts. A part
 # that hangs together over 0, which is one half, is damage if any of it is `likely`, and if anything in the face is
-# `sure`.
+# `sure`. Of 48 sound portraits 3 have something sure, in black and white none; of 144 that scratches, writing or a box
+# were painted on, 2 have nothing sure, but in black and white 78: there networks that learned from faces in colour
+# miss most thin damage.
 CLOSER = 0.85
 
 
@@ -27,7 +29,7 @@ class _Levels(NamedTuple):
     sure: float
 
 
-_COLOURED, _TONED = _Levels(4.0, 10.0), _Levels(4.0, 10.0)  # of photos in colour, and in one tone
+_COLOURED, _TONED = _Levels(5.0, 12.0), _Levels(1.0, 2.0)  # of photos in colour, and in one tone
 _FINE = 2  # points a cell at which damage is judged
 _FRINGE = 2  # points around it that are damaged too: what shrinking, blur and compression have spread
 

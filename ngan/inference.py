@@ -37,12 +37,14 @@ from ngan.paste import (
 from ngan.pictures import MIN_SIDE, PictureError, Source, on_white, read_mask, read_picture
 from ngan.runner import Runner
 from ngan.stages import Result, Stages, box_of, face_stages, marked, photo_stages, whole_stages
+from ngan.tone import is_toned
 
 _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training square
 _SQUARE = 1.25  # longest side of a picture that is about square, in its shortest
 _WIDER = 1.5  # side of the square in which damage that was found in a face's is followed, in sides of that
 _LARGEST = 8  # side of a face's square that is given, in longer sides of the picture
 _BATCH = 8  # faces that the networks see at a time
+_TONE_SIDE = 128  # in pixels, of the copy by which it is told whether a photo is in one tone
 
 # Beginnings of `Result.notes`, by which programs tell them apart
 NO_FACE = "No face was found:"
@@ -305,6 +307,8 @@ class _Job:
             raise PictureError("image: all of it looks damaged, nothing known is left to fill it from; give a mask")
         if not self.hole.any():
             self.notes.append(f"{NO_DAMAGE} the picture is as it was.")
+            if self.search and is_toned(shrink(Image.fromarray(self.rgb), None, (_TONE_SIDE, _TONE_SIDE))):
+                self.notes.append("In a photo in one tone, thin damage is seldom found: paint over it.")
         return bool(self.hole.any())
 
     def warn(self) -> None:

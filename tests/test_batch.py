@@ -132,7 +132,7 @@ def test_a_face_that_is_not_found_and_damage_that_is_not_are_told_by_name(here, 
     }
     assert list(report["notes"]) == ["faces/b.png", "faces/c.png"] and not caplog.records
     assert report["notes"]["faces/b.png"][0].startswith("No face was found:")
-    assert report["notes"]["faces/c.png"][-1].startswith("No damage was found:")
+    assert any(note.startswith("No damage was found:") for note in report["notes"]["faces/c.png"])
     assert main(["inpaint", "faces/c.png", *words[2:3], "-o", "c.png", *words[5:]]) == 0
     assert summary(capsys)[0].startswith("ngan: faces/c.png: No face was found: ") and not caplog.records
 

@@ -473,9 +473,12 @@ def test_photos_in_one_tone_have_their_own_levels(inpainter: Inpainter, monkeypa
     monkeypatch.setattr("ngan.finding._found", found)
     canvas = Image.fromarray(photo(240, 240))
     sepia = Image.merge("RGB", [canvas.convert("L").point(lambda v, f=f: int(v * f)) for f in (1.0, 0.85, 0.6)])
-    for picture in (canvas, canvas.convert("L"), sepia):
-        inpainter.fill(picture, None, [] if whole else [Face(120, 120, 200)])
+    notes = [
+        inpainter.fill(picture, None, [] if whole else [Face(120, 120, 200)]).notes
+        for picture in (canvas, canvas.convert("L"), sepia)
+    ]
     assert asked == [_COLOURED, _TONED, _TONED]
+    assert ["paint over it" in own[-1] for own in notes] == [False, True, True]
 
 
 def test_looks_at_squares_of_two_sizes_meet_at_the_same_places():
