@@ -40,6 +40,8 @@ def run(
     try:
         result: dict[str, Any] = {"dataset": public(options.dataset), "split": options.split, "models": {}}
         for source in options.models:
+            if public(source) in result["models"]:
+                raise ValueError(f"--models {source}: another one is called {public(source)} too; rename its folder")
             model = NGAN.from_pretrained(source).eval()
             faces = load_faces(
                 options.dataset, options.split, image_size=model.image_size, limit=options.limit, in_memory=True

@@ -32,6 +32,15 @@ def test_models_are_measured_alike_and_told_apart(tmp_path, monkeypatch, capsys)
     assert f"{first['ngan']['frechet_onet']:.4f}" in table[2]
 
 
+def test_two_models_of_one_name_are_refused(tmp_path, capsys):
+    draw_faces(tmp_path / "faces", validation=2)
+    for folder in "ab":
+        network(0).save_pretrained(tmp_path / folder / "model")
+    words = ["--models", *(str(tmp_path / folder / "model") for folder in "ab"), "--dataset", str(tmp_path / "faces")]
+    assert realism.main([*words, "--masks", "center", "--features", "none"]) == 2
+    assert "another one is called model too" in capsys.readouterr().err
+
+
 def test_a_model_that_is_not_there_is_one_line(capsys):
     assert realism.main(["--models", "./nothing", "--dataset", "x", "--features", "none"]) == 2
     assert "realism: error: ./nothing: no such folder" in capsys.readouterr().err
