@@ -87,7 +87,6 @@ class TrainConfig:
     masks: str = "mixed"  # kind of hole, as in ngan.masks
     find_share: float = 0.33  # share of the batches whose mask is hidden from the networks, in [0, 1]
     soft_share: float = 0.0  # share of these batches' faces whose damage has soft edges, in [0, 1]
-    sound_share: float = 0.0  # share of these batches' faces without any damage, in [0, 1]
     # losses
     distance: str = "l1"  # of the reconstructions: "l1" or "mse"
     hole_weight: float = (
@@ -173,7 +172,7 @@ class TrainConfig:
         self._check("seed", self.seed < 2**32, "at most 4,294,967,295")  # NumPy takes no more
         self._check("local_size", self.local_size <= self.image_size, f"at most image_size = {self.image_size}")
         self._check("local_zoom", 1 <= self.local_zoom <= 8, "in [1, 8]")
-        for name in ("init_share", "look_share", "find_share", "soft_share", "sound_share"):
+        for name in ("init_share", "look_share", "find_share", "soft_share"):
             self._check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         if self.init_share:
             self._check("init_share", self.init_from != "", "0 without init_from")

@@ -160,22 +160,14 @@ _DAMAGE_SHARES = torch.tensor([0.35, 0.1, 0.25, 0.25, 0.05])  # of solid, noise,
 
 
 def draw_damage(
-    n: int,
-    height: int,
-    width: int,
-    generator: torch.Generator,
-    kind: str | None = None,
-    soft: float = 0.0,
-    sound: float = 0.0,
+    n: int, height: int, width: int, generator: torch.Generator, kind: str | None = None, soft: float = 0.0
 ) -> Damage:
-    """Draw damage for `n` images of `height` x `width` pixels, as `damage`; each has none by the chance `sound`."""
+    """Draw damage for `n` images of `height` x `width` pixels, as `damage`."""
     if kind is not None and kind not in _MAKERS:
         raise ValueError(f"damage: {kind!r} is not one of {', '.join(DAMAGE_KINDS)}")
     drawn = _draw_kinds(n, height, width, generator) if kind is None else _MAKERS[kind](n, height, width, generator)
     if soft:
         drawn.soft = (uniform(n, generator) < soft).nonzero().flatten()
-    if sound:
-        drawn.mask[uniform(n, generator) < sound] = 0
     return drawn
 
 

@@ -122,15 +122,13 @@ def draw(n: int, size: int, config: TrainConfig, generator: torch.Generator) -> 
     Args:
         n: faces.
         size: side of the pictures after reframing, in pixels.
-        config: `framing_jitter`, `look_share`, `find_share`, `soft_share`, `sound_share` and
-            `masks` count.
+        config: `framing_jitter`, `look_share`, `find_share`, `soft_share` and `masks` count.
         generator: source of the draws.
     """
     framings = draw_framings(n, config.framing_jitter, generator) if config.framing_jitter else None
     looks = draw_looks(n, config.look_share, generator) if config.look_share else None
     if torch.rand((), generator=generator, device=generator.device) < config.find_share:
-        hole = draw_damage(n, size, size, generator, soft=config.soft_share, sound=config.sound_share)
-        return Draws(framings, hole, size, looks)
+        return Draws(framings, draw_damage(n, size, size, generator, soft=config.soft_share), size, looks)
     return Draws(framings, make_masks(config.masks, n, size, size, generator), size, looks)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ngan.damage import DAMAGE_KINDS, Damage, damage, draw_damage
+from ngan.damage import DAMAGE_KINDS, Damage, damage
 from ngan.masks import MASK_KINDS, MIX, box_masks, composite, crop, crop_box, make_masks
 
 # Smallest and largest share of the image that one mask may cover, and the smallest and largest mean over many.
@@ -132,15 +132,6 @@ def test_soft_damage_is_the_same_with_its_edges_spread(kind):
     edge = ((touched == 1) & ~deep).expand_as(image)
     assert not torch.allclose(soft[edge], hard[edge], atol=0.02)
     assert torch.equal(soft, damage(image, seeded(1), kind, 1.0)[0])
-
-
-def test_a_share_of_the_samples_stays_sound():
-    image = images(40)
-    damaged, mask = draw_damage(40, *image.shape[2:], seeded(), soft=0.5, sound=0.5).apply(image)
-    sound = ~mask.flatten(1).any(1)
-    assert 10 < sound.sum() < 30
-    assert torch.equal(damaged[sound], image[sound])
-    assert (damaged[~sound] != image[~sound]).flatten(1).any(1).all()
 
 
 def test_soft_lines_cover_half_and_touch_their_sides():

@@ -200,17 +200,6 @@ def test_a_share_of_the_batches_hides_the_mask():
         assert b.hidden or not (b.corrupted * b.mask).any()  # a hole says nothing of what was there
 
 
-def test_a_batch_without_any_damage_teaches_to_find_none(networks):
-    config = dataclasses.replace(CONFIG, find_share=1.0, sound_share=1.0)
-    generator = torch.Generator().manual_seed(0)
-    batch = make_batch(2 * torch.rand(2, 3, 32, 32, generator=generator) - 1, config, generator)
-    assert not batch.mask.any() and torch.equal(batch.corrupted, batch.image)
-    optimizers = make_optimizers(networks, config)
-    first, *_, last = (train_step(networks, optimizers, batch, config, step, backward) for step in range(20))
-    assert all(value.isfinite() for losses in (first, last) for value in losses.values())
-    assert last["code_g/location"] < first["code_g/location"]
-
-
 def test_the_average_halves_a_weights_share_in_its_half_life():
     module = torch.nn.Linear(1, 1, bias=False)
     module.weight.data.fill_(0.0)
