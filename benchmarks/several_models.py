@@ -38,6 +38,8 @@ def run(
         format_table: of the result: data set, split, number of faces, and what `measure` returned of each model.
     """
     try:
+        if options.json and not options.json.parent.is_dir():
+            raise ValueError(f"--json {options.json}: no such folder")  # now rather than after the measuring
         result: dict[str, Any] = {"dataset": public(options.dataset), "split": options.split, "models": {}}
         for source in options.models:
             if public(source) in result["models"]:

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 from launching import draw_faces
 
@@ -39,6 +40,13 @@ def test_two_models_of_one_name_are_refused(tmp_path, capsys):
     words = ["--models", *(str(tmp_path / folder / "model") for folder in "ab"), "--dataset", str(tmp_path / "faces")]
     assert realism.main([*words, "--masks", "center", "--features", "none"]) == 2
     assert "another one is called model too" in capsys.readouterr().err
+
+
+def test_a_result_that_could_not_be_written_is_refused_before_the_measuring(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(realism, "measure", lambda *_, **__: pytest.fail("measured"))
+    words = ["--models", "x", "--dataset", "x", "--features", "none", "--json", str(tmp_path / "none" / "x.json")]
+    assert realism.main(words) == 2
+    assert "none/x.json: no such folder" in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_there_is_one_line(capsys):
