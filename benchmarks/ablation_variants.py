@@ -44,7 +44,7 @@ _GLCIC = {
 }
 _RATE = TrainConfig.learning_rate
 # Operations of an update of GLCIC over those of one of NGAN, all networks, forward and backward, at 64x64 pixels:
-# 16.51 to 4.79 GFLOPs an image, by `benchmarks.training_speed.count_flops`.
+# 16.51 to 4.79 GFLOPs an image, by `benchmarks.timed_trainer.count_flops`.
 _GLCIC_COST = 3.45
 
 VARIANTS: dict[str, Variant] = {

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from ngan.inference import NO_DAMAGE, NO_FACE
+from ngan.job import NO_DAMAGE, NO_FACE
 from ngan.saving import losses, save_picture
 from ngan.stages import Result
 from ngan.tasks import Task

@@ -10,46 +10,35 @@ a whole. `Inpainter` keeps no state between calls: threads may share one.
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from ngan.deep import sixteen_bits, with_sixteen_bits
+from ngan.deep import sixteen_bits
 from ngan.faces import face_in, find_faces
 from ngan.finding import CLOSER, continued, damage_in_face, damage_in_whole
 from ngan.framing import Face, inside, touches
+from ngan.job import NO_FACE, NO_FACE_MARKED, Job
 from ngan.model import NGAN, NGANOutput
 from ngan.paste import (
-    cell_of,
     correct,
     cut,
-    enlarge,
-    fill_rest,
-    network_share,
     shrink,
     shrink_mask,
-    weight,
     whole_matrix,
 )
 from ngan.pictures import MIN_SIDE, PictureError, Source, on_white, read_mask, read_picture
 from ngan.runner import Runner
-from ngan.stages import Result, Stages, box_of, face_stages, marked, photo_stages, whole_stages
-from ngan.tone import is_toned
+from ngan.stages import Result, Stages, face_stages, marked, photo_stages, whole_stages
 
 _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training square
 _SQUARE = 1.25  # longest side of a picture that is about square, in its shortest
 _WIDER = 1.5  # side of the square in which damage that was found in a face's is followed, in sides of that
 _LARGEST = 8  # side of a face's square that is given, in longer sides of the picture
 _BATCH = 8  # faces that the networks see at a time
-_TONE_SIDE = 128  # in pixels, of the copy by which it is told whether a photo is in one tone
-
-# Beginnings of `Result.notes`, by which programs tell them apart
-NO_FACE = "No face was found:"
-NO_FACE_MARKED = "What was marked lies in none of the known faces:"
-NO_DAMAGE = "No damage was found:"
 
 _logger = logging.getLogger(__name__)
 
@@ -163,10 +152,10 @@ class Inpainter:
             return whole_stages(job.rgb, job.hole, job.final, job.whole)
         return photo_stages(job.rgb, job.hole, job.final, job.faces, job.looks)
 
-    def _run(self, image: Source, mask: Source | None, faces: Sequence[FaceLike] | None) -> "_Job":
+    def _run(self, image: Source, mask: Source | None, faces: Sequence[FaceLike] | None) -> Job:
         picture = read_picture(image)
         hole = None if mask is None else read_mask(mask, picture.size)
-        job = _Job(picture, np.asarray(on_white(picture)), hole, picture, search=hole is None)
+        job = Job(picture, np.asarray(on_white(picture)), hole, picture, search=hole is None)
         job.faces = self._given_faces(job, faces) if faces is not None else find_faces(job.rgb, hole)
         lost = hole is None and not job.faces  # the whole picture is all there is to search for damage
         whole = lost or (faces is None and _fills_whole(job.faces, picture.size))
@@ -180,7 +169,7 @@ class Inpainter:
             self._fill_faces(job)
         return job
 
-    def _given_faces(self, job: "_Job", given: Sequence[FaceLike]) -> list[Face]:
+    def _given_faces(self, job: Job, given: Sequence[FaceLike]) -> list[Face]:
         faces = []
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise PictureError(f"faces: {given!r}; expected a list of rectangles or of `Face`")
@@ -198,7 +187,7 @@ class Inpainter:
             faces.append(entry)
         return faces if job.hole is None else [face for face in faces if touches(face, job.hole)]
 
-    def _fill_whole(self, job: "_Job") -> None:
+    def _fill_whole(self, job: Job) -> None:
         grid = self._grid(job.picture.size)
         rgb = Image.fromarray(job.rgb)
         if job.hole is None:
@@ -212,9 +201,9 @@ class Inpainter:
         output = self._net(seen, missing)
         job.whole = job.whole or output
         filled = correct(output.image, seen, missing)
-        self._finish(job, [(filled, whole_matrix(job.picture.size, grid), None)])
+        job.finish([(filled, whole_matrix(job.picture.size, grid), None)])
 
-    def _fill_faces(self, job: "_Job") -> None:
+    def _fill_faces(self, job: Job) -> None:
         size = self.model.image_size
         if job.hole is None:
             job.hole = np.zeros(job.rgb.shape[:2], bool)
@@ -237,84 +226,13 @@ class Inpainter:
         for face, (seen, missing), output in zip(job.faces, cuts, outputs, strict=True):
             fills.append((correct(output.image, seen, missing), face.matrix(size), face))
         job.looks = job.looks or outputs
-        self._finish(job, fills)
-
-    def _finish(self, job: "_Job", fills: list[tuple[torch.Tensor, np.ndarray, Face | None]]) -> None:
-        """Bring fills of grids to the photo's size, blend them, fill what is left, and set the result.
-
-        Args:
-            job: the picture and its hole.
-            fills: for each grid its colours, (1, 3, h, w), the matrix that maps the photo's pixels to its cells, and
-                the face whose square it holds; None = all of the picture.
-        """
-        canvas, rest, rings = job.rgb.copy(), job.hole.copy(), []
-        for filled, matrix, face in fills:
-            box = (0, 0, *job.picture.size) if face is None else box_of(face, job.picture.size)
-            around = slice(box[1], box[3]), slice(box[0], box[2])
-            shares = network_share(job.hole[around], cell_of(matrix))
-            for window, colours in enlarge(filled, matrix, job.rgb, job.hole, box):
-                part = (
-                    slice(line.start - start, line.stop - start)
-                    for line, start in zip(window, box[1::-1], strict=True)
-                )
-                share = shares[tuple(part)]
-                if face is not None:
-                    share = share * weight(face, window)
-                pixels = np.rint(colours).clip(0, 255).astype(np.uint8)
-                core, ring = rest[window] & (share >= 1), rest[window] & (share > 0) & (share < 1)
-                canvas[window][core] = pixels[core]
-                rings.append((window, ring, pixels[ring], share[ring][:, None]))
-                rest[window] &= ~core
-        fill_rest(canvas, rest)
-        for window, ring, pixels, share in rings:
-            canvas[window][ring] = np.rint(share * pixels + (1 - share) * canvas[window][ring])
-        result = np.array(job.picture)
-        result[job.hole] = _in_mode(canvas[job.hole].astype(np.float32), job.picture.mode)
-        job.final = with_sixteen_bits(Image.fromarray(result), job.picture, job.hole)
-        if "icc_profile" in job.picture.info:
-            job.final.info["icc_profile"] = job.picture.info["icc_profile"]
+        job.finish(fills)
 
     def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Size (width, height) at which the networks see a picture: the shorter side as trained, the aspect kept."""
         side = self.model.image_size
         scale = min(side / min(size), _MAX_STRETCH * side / max(size))
         return max(MIN_SIDE, round(size[0] * scale)), max(MIN_SIDE, round(size[1] * scale))
-
-
-@dataclass
-class _Job:
-    """One picture on its way: as given, and what became of it."""
-
-    picture: Image.Image
-    rgb: np.ndarray
-    hole: np.ndarray | None
-    final: Image.Image
-    faces: list[Face] = field(default_factory=list)
-    looks: list[NGANOutput] = field(default_factory=list)
-    whole: NGANOutput | None = None
-    notes: list[str] = field(default_factory=list)
-    search: bool = False  # the hole is found, not given
-
-    def check(self) -> bool:
-        """Tell whether there is anything to fill. What is transparent is no damage that was found.
-
-        Raises:
-            PictureError: nothing is left to fill it from.
-        """
-        if self.search and self.picture.mode.endswith("A"):
-            self.hole &= np.asarray(self.picture)[..., -1] > 0
-        if self.hole.all():
-            raise PictureError("image: all of it looks damaged, nothing known is left to fill it from; give a mask")
-        if not self.hole.any():
-            self.notes.append(f"{NO_DAMAGE} the picture is as it was.")
-            if self.search and is_toned(shrink(Image.fromarray(self.rgb), None, (_TONE_SIDE, _TONE_SIDE))):
-                self.notes.append("In a photo in one tone, thin damage is seldom found: paint over it.")
-        return bool(self.hole.any())
-
-    def warn(self) -> None:
-        """Log what a picture alone does not tell and `fill` notes."""
-        if any(note.startswith(NO_DAMAGE) for note in self.notes):
-            _logger.warning("no damage found, the picture is returned as it is")
 
 
 def _fills_whole(faces: list[Face], size: tuple[int, int]) -> bool:
@@ -357,13 +275,3 @@ def _split(output: NGANOutput) -> list[NGANOutput]:
     return [
         NGANOutput(**{name: getattr(output, name)[i : i + 1] for name in fields}) for i in range(len(output.image))
     ]
-
-
-def _in_mode(colours: np.ndarray, mode: str) -> np.ndarray:
-    """(n, 3) float colours in [0, 255] as uint8 pixels of mode L, LA, RGB or RGBA."""
-    if mode in ("L", "LA"):
-        colours = colours @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)
-    pixels = np.rint(colours).clip(0, 255).astype(np.uint8)
-    if mode.endswith("A"):
-        return np.pad(pixels, ((0, 0), (0, 1)), constant_values=255)
-    return pixels[:, 0] if mode == "L" else pixels

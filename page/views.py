@@ -12,7 +12,8 @@ from typing import Any
 from PIL import Image
 
 from ngan.faces import Face
-from ngan.inference import NO_FACE, NO_FACE_MARKED, Result, Stages
+from ngan.inference import Result, Stages
+from ngan.job import NO_FACE, NO_FACE_MARKED
 from page.canvas import PAINT
 from page.photos import Unusable
 

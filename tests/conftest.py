@@ -1,10 +1,15 @@
 """Small nets, a seeded batch and drawn faces, for all tests."""
 
+import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
+from editor import ROOT, aged, page_model
 from fake_hub import FakeHub
 from huggingface_hub import constants
 from PIL import Image, ImageDraw
@@ -83,6 +88,29 @@ def draw_face(seed: int, size: int = 64) -> Image.Image:
     ellipse(x, y + 0.07, 0.03, 0.07, tuple(int(0.85 * value) for value in skin))
     ellipse(x, y + 0.22, random.uniform(0.08, 0.14), 0.03, (170, 50, 60))
     return image
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """The page, of a tiny model that sees damage here and there, on a folder a killed server left something in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NGAN_MODEL", str(page_model(tmp_path_factory.mktemp("model"))))
+        cache = tmp_path_factory.mktemp("cache")
+        aged(cache / "ngan" / "killed" / "photo.png")
+        patch.setenv("GRADIO_TEMP_DIR", str(cache))
+        spec = importlib.util.spec_from_file_location("app_under_test", ROOT / "app.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield module
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the page shows as a notice."""
+    notices: list[str] = []
+    monkeypatch.setattr(gr, "Warning", notices.append)
+    monkeypatch.setattr(gr, "Info", notices.append)
+    return notices
 
 
 @pytest.fixture

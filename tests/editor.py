@@ -1,4 +1,4 @@
-"""What the tests of the page share: the page as a process, and a hand on its canvas in a browser."""
+"""What the tests of the page share: the page as a process, a hand on its canvas in a browser, files of some age."""
 
 import os
 import re
@@ -146,3 +146,19 @@ class Editor:
         zoom = float(re.sub(r"[^\d.]", "", self.root.locator(".zoom-number").inner_text())) / 100
         x = box["x"] + box["width"] / 2 + (point[0] - self.size[0] / 2) * zoom
         return x, box["y"] + box["height"] / 2 + (point[1] - self.size[1] / 2) * zoom
+
+
+def aged(path: Path, seconds: float = 4000) -> Path:
+    """Write a file; nobody wrote to it or its folder for so long."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"a face")
+    for old in (path, path.parent):
+        os.utime(old, (time.time() - seconds,) * 2)
+    return path
+
+
+def wait_until_gone(path: Path) -> None:
+    end = time.monotonic() + 30
+    while path.exists():
+        assert time.monotonic() < end, path
+        time.sleep(0.05)

@@ -2,28 +2,12 @@
 
 import os
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
+from editor import aged, wait_until_gone
 
 from page.sweeping import keep_swept, own_folder, sweep
-
-
-def aged(path: Path, seconds: float = 4000) -> Path:
-    """Write a file; nobody wrote to it or its folder for so long."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"a face")
-    for old in (path, path.parent):
-        os.utime(old, (time.time() - seconds,) * 2)
-    return path
-
-
-def wait_until_gone(path: Path) -> None:
-    end = time.monotonic() + 30
-    while path.exists():
-        assert time.monotonic() < end, path
-        time.sleep(0.05)
 
 
 def test_old_files_are_swept_and_nothing_else_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

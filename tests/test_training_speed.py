@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from benchmarks import training_speed
+from benchmarks import timed_trainer, training_speed
 from benchmarks.plain_trainer import PlainTrainer
 from ngan.draws import make_batch
 from ngan.start import make_networks
@@ -53,8 +53,8 @@ def test_operations_of_an_image_do_not_depend_on_the_batch():
     for n in (2, 4):
         config = dataclasses.replace(TINY, batch_size=n)
         batch = make_batch(torch.zeros(n, 3, 32, 32), config, torch.Generator().manual_seed(0))
-        trainer = training_speed.Trainer(config, torch.device("cpu"), [batch])
-        counts.append(training_speed.count_flops(trainer))
+        trainer = timed_trainer.Trainer(config, torch.device("cpu"), [batch])
+        counts.append(timed_trainer.count_flops(trainer))
     assert counts[0] == pytest.approx(counts[1], rel=1e-6)
     # At the least the image generator's first convolution, forward and for its weights: 36 channels to 8 at 16x16.
     assert counts[0] > 2 * 2 * 9 * 36 * 8 * 16 * 16

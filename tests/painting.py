@@ -1,0 +1,59 @@
+"""What the tests of the page's handlers share: paint on its canvas, and what comes of it."""
+
+from pathlib import Path
+from types import ModuleType
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from page import views
+
+NAMES = ("slider", "inside", "download", "lossless", "note", "picker", "photo", "examples", "status")
+
+
+def layer(height: int, width: int, rows: slice = slice(0, 0), columns: slice = slice(0, 0)) -> Image.Image:
+    pixels = np.zeros((height, width, 4), np.uint8)
+    pixels[rows, columns] = (255, 45, 139, 153)
+    return Image.fromarray(pixels)
+
+
+def value(background: Image.Image | None, *layers: Image.Image) -> dict:
+    return {"background": background, "layers": list(layers), "composite": None}
+
+
+def painted(height: int, width: int) -> tuple[Image.Image, np.ndarray]:
+    mask = np.zeros((height, width), bool)
+    mask[20:40, 10:30] = True
+    return layer(height, width, slice(20, 40), slice(10, 30)), mask
+
+
+def fill(app: ModuleType, editor: dict | None, photo: str | None = None, picker: dict | None = None) -> dict:
+    return dict(zip(NAMES, app.handlers.fill_painted(editor, photo, picker), strict=True))
+
+
+def refused(app: ModuleType, said: list[str], *given: object) -> str:
+    """What the page says instead of filling; all that it shows of a result is left alone."""
+    got = fill(app, *given)
+    words = said.pop()
+    assert got.pop("status") == views.message(words, kind="wrong") and not said
+    assert all(part == gr.skip() for part in got.values())
+    return words
+
+
+def check_filled(pictures: tuple, original: np.ndarray, mask: np.ndarray) -> None:
+    before, after = (np.asarray(picture) for picture in pictures)
+    assert np.array_equal(before, original) and np.array_equal(after[~mask], original[~mask])
+    assert (after[mask] != original[mask]).any(axis=-1).mean() > 0.9
+
+
+def open_and_paint(app: ModuleType, path: Path, rows: slice, columns: slice) -> tuple[dict, str, np.ndarray]:
+    """Open a photo and paint a part of it, given in shares of the canvas."""
+    canvas, photo, *_ = app.handlers.open_photo(str(path))
+    width, height = canvas["background"].size
+    part = (
+        slice(round(side * part.start), round(side * part.stop)) for side, part in ((height, rows), (width, columns))
+    )
+    paint = layer(height, width, *part)
+    mask = np.asarray(paint)[..., 3] > 0
+    return value(canvas["background"].convert("RGBA"), paint), photo, mask
