@@ -26,7 +26,7 @@ from torch import nn
 
 from ngan.average import EMA
 from ngan.disk import plain_os_errors, remove_whole, whole_folder
-from ngan.model import check_weights
+from ngan.strict import check_weights
 from ngan.training import Networks, Optimizers
 
 _NAME = re.compile(r"checkpoint-(\d{7})")

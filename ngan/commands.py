@@ -1,12 +1,10 @@
 """What the commands of `python -m ngan` do with their options; each returns the exit status."""
 
 import argparse
-import glob
 import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,9 @@ from ngan.hub import EMBEDDED, default_model, split_revision
 from ngan.inference import Inpainter
 from ngan.model import NGAN
 from ngan.onnx_model import check_onnx, export_onnx
-from ngan.saving import JPEG, check_place, check_writable, output_suffix, quiet_pillow, save_picture, write_bytes
-from ngan.tasks import Task, file_tasks, list_pictures, read_task, row_tasks
+from ngan.plans import check_written, plan
+from ngan.saving import JPEG, check_place, check_writable, quiet_pillow, save_picture, write_bytes
+from ngan.tasks import Task
 
 _TRUE = ("1", "true", "t", "yes", "y", "on")  # as Accelerate reads its variables
 
@@ -33,7 +32,7 @@ def inpaint(options: argparse.Namespace) -> int:
     share = Share.of_environment()
     if options.report is not None and options.report.is_dir():
         raise ValueError(f"{options.report} is a folder; name a file")
-    tasks, refused, single = _plan(options)
+    tasks, refused, single = plan(options)
     report = _report_path(options.report, share)
     _check_fill(options, tasks, refused, report)
     mine = tasks[share.rank :: share.count]
@@ -73,9 +72,9 @@ def _check_fill(options: argparse.Namespace, tasks: list[Task], refused: dict[st
     faces = [] if options.dataset is not None else [*(task.name for task in tasks), *refused]
     sets = [options.dataset] if options.dataset is not None else []
     written = [*(task.target for task in tasks), report]
-    _check_written(written, [*faces, *masks, *_model_files(options.model)], sets)
+    check_written(written, [*faces, *masks, *_model_files(options.model)], sets)
     if report is not None and report.suffix.lower() != ".json":
-        _check_written([report], [], masks)
+        check_written([report], [], masks)
 
 
 def _device(options: argparse.Namespace, share: Share) -> str | None:
@@ -87,75 +86,6 @@ def _device(options: argparse.Namespace, share: Share) -> str | None:
     if share.count > 1 and torch.cuda.is_available():
         return f"cuda:{int(os.environ.get('LOCAL_RANK', share.rank)) % torch.cuda.device_count()}"
     return None
-
-
-def _plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool]:
-    """Tasks, reasons by name for what cannot become one, and whether it is about one picture only."""
-    mask_given = options.mask_column if options.dataset is not None else options.mask
-    words = "--mask-column" if options.dataset is not None else "MASK"
-    if (mask_given is None) != options.find_damage:
-        raise ValueError(f"inpaint needs either {words} or --find-damage, and not both")
-    if options.dataset is not None:
-        return _plan_rows(options), {}, False
-    if options.face is None:
-        raise ValueError("inpaint needs FACE or --dataset")
-    for name in ("split", "image_column", "mask_column"):
-        if getattr(options, name) is not None:
-            raise ValueError(f"--{name.replace('_', '-')} belongs to --dataset, which is not given")
-    if options.mask is not None and not options.mask.exists():
-        raise FileNotFoundError(f"{options.mask}: no such file or folder")
-    face, mask, out, metadata = Path(options.face), options.mask, options.out, not options.strip_metadata
-    if not face.is_dir() and (face.exists() or not set("*?[") & set(options.face)):
-        if not face.exists():
-            raise FileNotFoundError(f"{face}: no such file or folder")
-        return [_plan_file(options, face)], {}, True
-    if mask is not None and not mask.is_dir():
-        if not face.is_dir() and not glob.glob(options.face, recursive=True):
-            raise FileNotFoundError(f"{face}: no such file, and a pattern that matches none")
-        raise ValueError(f"{face} and {mask}: give two files or two folders")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; many faces need a folder to write to")
-    base, faces = list_pictures(options.face, options.recursive, [folder for folder in (out, mask) if folder])
-    for folder in (base, mask):
-        if folder is not None and out.exists() and out.samefile(folder):
-            raise ValueError(f"{out} is an input; write somewhere else, so that nothing is lost")
-    for folder in (out, mask) if options.recursive else ():
-        if folder is not None and base.resolve() in folder.resolve().parents:
-            raise ValueError(f"{folder} lies within {base}: with --recursive its pictures would be filled too")
-    return *file_tasks(base, faces, mask, out, options.format, metadata), False
-
-
-def _plan_file(options: argparse.Namespace, face: Path) -> Task:
-    mask, target = options.mask, options.out
-    if mask is not None and mask.is_dir():
-        raise ValueError(f"{face} and {mask}: give two files or two folders")
-    if target.is_dir():
-        target = target / f"{face.stem}{output_suffix(face.suffix, options.format)}"
-    elif options.format not in ("lossless", "same"):
-        raise ValueError(f"--format {options.format}: {target} tells the format by its ending; leave --format out")
-    check_writable(target)
-    for path in (face, mask):
-        if path is not None and target.exists() and target.samefile(path):
-            raise ValueError(f"{target} is an input; write somewhere else, so that nothing is lost")
-    read = partial(read_task, partial(Path, face), lambda: mask, not options.strip_metadata)
-    return Task(str(face), target, read)
-
-
-def _plan_rows(options: argparse.Namespace) -> list[Task]:
-    from ngan.sources import raw_rows  # `datasets` takes seconds to import and files have no use for it
-
-    if options.face is not None:
-        raise ValueError(f"{options.face} and --dataset: give one of them")
-    if options.format == "same":
-        raise ValueError("--format same is for files; of a data set, name one of the formats")
-    if options.out.exists() and not options.out.is_dir():
-        raise ValueError(f"{options.out} is a file; a data set needs a folder to write to")
-    source, split, masks = options.dataset, options.split or "train", None
-    rows, column = raw_rows(source, split, options.image_column, streaming=False)
-    if options.mask_column is not None:
-        masks, _ = raw_rows(source, split, options.mask_column, streaming=False)
-    suffix = output_suffix("", options.format)
-    return row_tasks(rows, column, masks, options.mask_column, options.out, suffix, not options.strip_metadata)
 
 
 def _tell(outcome: Outcome, share: Share, single: bool) -> None:
@@ -175,32 +105,6 @@ def _tell(outcome: Outcome, share: Share, single: bool) -> None:
     parts += [f"{outcome.present} {left}"] if outcome.present else []
     parts += [f"{len(outcome.failed)} failed"] if outcome.failed else []
     print(f"ngan: {who}{', '.join(parts)}", file=sys.stderr)
-
-
-def _check_written(written: Sequence[Path | None], inputs: Iterable[str | Path], sets: Iterable[str | Path]) -> None:
-    """Refuse files to be written that would take the place of what is read, or of one another.
-
-    Args:
-        written: the files; None is passed over.
-        inputs: files that are read.
-        sets: folders or files of which all is read, or ids on the Hub.
-
-    Raises:
-        ValueError: one of them would.
-    """
-    local = [path for path in (Path(entry).expanduser() for entry in sets) if path.exists()]
-    within = {Path(os.path.realpath(path)): path for path in local}
-    taken, seen = {os.path.realpath(path) for path in inputs}, set()
-    elsewhere = "write somewhere else, so that nothing is lost"
-    for path in filter(None, written):
-        real = Path(os.path.realpath(path))
-        if str(real) in taken:
-            raise ValueError(f"{path} is an input; {elsewhere}")
-        for folder in {real, *real.parents} & set(within):
-            raise ValueError(f"{path} lies within {within[folder]}, an input; {elsewhere}")
-        if real in seen:
-            raise ValueError(f"{path} would be written twice; {elsewhere}")
-        seen.add(real)
 
 
 def _check_places(*written: Path | None) -> None:
@@ -234,7 +138,7 @@ def evaluate(options: argparse.Namespace) -> int:
     for path in (options.json, options.grid):
         if path is not None and path.is_dir():
             raise ValueError(f"{path} is a folder; name a file")
-    _check_written([options.json, options.grid], _model_files(options.model), [options.dataset])
+    check_written([options.json, options.grid], _model_files(options.model), [options.dataset])
     source = Path(options.model or default_model())
     if options.update_card and not (source / "README.md").is_file():
         raise ValueError(f"--update-card: {source} is not a folder with a model's card, README.md")
@@ -270,7 +174,7 @@ def info(options: argparse.Namespace) -> int:
     """Tell a model's size, cost and figures."""
     if options.json is not None and options.json.is_dir():
         raise ValueError(f"{options.json} is a folder; name a file")
-    _check_written([options.json], _model_files(options.model), [])
+    check_written([options.json], _model_files(options.model), [])
     source = options.model or default_model()
     model = _load(options.model, "cpu").model
     size = model.image_size

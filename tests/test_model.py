@@ -6,8 +6,8 @@ import torch
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors.torch import load_file, save_file
 
-from ngan import model
-from ngan.model import NGAN, NGANDiscriminators, check_weights
+from ngan.model import NGAN, NGANDiscriminators
+from ngan.strict import check_weights
 
 FILES = {"README.md", "config.json", "model.safetensors"}
 
@@ -242,7 +242,7 @@ def test_hub_repository_without_the_files_is_named(monkeypatch):
         response = httpx.Response(404, request=httpx.Request("GET", "https://huggingface.co"))
         raise RemoteEntryNotFoundError("404", response=response)
 
-    monkeypatch.setattr(model, "hf_hub_download", download)
+    monkeypatch.setattr("ngan.strict.hf_hub_download", download)
     monkeypatch.setattr("huggingface_hub.hub_mixin.hf_hub_download", download)
     with pytest.raises(FileNotFoundError, match="nobody/faces on the Hub holds no config.json"):
         NGAN.from_pretrained("nobody/faces")
@@ -253,7 +253,7 @@ def test_hub_repository_is_read_like_a_folder(saved, monkeypatch, tiny_nets, bat
     def download(repo_id, filename, **_):
         return str(saved / filename)
 
-    monkeypatch.setattr(model, "hf_hub_download", download)
+    monkeypatch.setattr("ngan.strict.hf_hub_download", download)
     monkeypatch.setattr("huggingface_hub.hub_mixin.hf_hub_download", download)
     image, mask = batch
     loaded = NGAN.from_pretrained("nobody/faces")

@@ -1,0 +1,106 @@
+"""What `python -m ngan inpaint` is to fill: tasks from its options, and what may not be written over."""
+
+import argparse
+import glob
+import os
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from ngan.saving import check_writable, output_suffix
+from ngan.tasks import Task, file_tasks, list_pictures, read_task, row_tasks
+
+
+def plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool]:
+    """Tasks, reasons by name for what cannot become one, and whether it is about one picture only."""
+    mask_given = options.mask_column if options.dataset is not None else options.mask
+    words = "--mask-column" if options.dataset is not None else "MASK"
+    if (mask_given is None) != options.find_damage:
+        raise ValueError(f"inpaint needs either {words} or --find-damage, and not both")
+    if options.dataset is not None:
+        return _plan_rows(options), {}, False
+    if options.face is None:
+        raise ValueError("inpaint needs FACE or --dataset")
+    for name in ("split", "image_column", "mask_column"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} belongs to --dataset, which is not given")
+    if options.mask is not None and not options.mask.exists():
+        raise FileNotFoundError(f"{options.mask}: no such file or folder")
+    face, mask, out, metadata = Path(options.face), options.mask, options.out, not options.strip_metadata
+    if not face.is_dir() and (face.exists() or not set("*?[") & set(options.face)):
+        if not face.exists():
+            raise FileNotFoundError(f"{face}: no such file or folder")
+        return [_plan_file(options, face)], {}, True
+    if mask is not None and not mask.is_dir():
+        if not face.is_dir() and not glob.glob(options.face, recursive=True):
+            raise FileNotFoundError(f"{face}: no such file, and a pattern that matches none")
+        raise ValueError(f"{face} and {mask}: give two files or two folders")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; many faces need a folder to write to")
+    base, faces = list_pictures(options.face, options.recursive, [folder for folder in (out, mask) if folder])
+    for folder in (base, mask):
+        if folder is not None and out.exists() and out.samefile(folder):
+            raise ValueError(f"{out} is an input; write somewhere else, so that nothing is lost")
+    for folder in (out, mask) if options.recursive else ():
+        if folder is not None and base.resolve() in folder.resolve().parents:
+            raise ValueError(f"{folder} lies within {base}: with --recursive its pictures would be filled too")
+    return *file_tasks(base, faces, mask, out, options.format, metadata), False
+
+
+def _plan_file(options: argparse.Namespace, face: Path) -> Task:
+    mask, target = options.mask, options.out
+    if mask is not None and mask.is_dir():
+        raise ValueError(f"{face} and {mask}: give two files or two folders")
+    if target.is_dir():
+        target = target / f"{face.stem}{output_suffix(face.suffix, options.format)}"
+    elif options.format not in ("lossless", "same"):
+        raise ValueError(f"--format {options.format}: {target} tells the format by its ending; leave --format out")
+    check_writable(target)
+    for path in (face, mask):
+        if path is not None and target.exists() and target.samefile(path):
+            raise ValueError(f"{target} is an input; write somewhere else, so that nothing is lost")
+    read = partial(read_task, partial(Path, face), lambda: mask, not options.strip_metadata)
+    return Task(str(face), target, read)
+
+
+def _plan_rows(options: argparse.Namespace) -> list[Task]:
+    from ngan.sources import raw_rows  # `datasets` takes seconds to import and files have no use for it
+
+    if options.face is not None:
+        raise ValueError(f"{options.face} and --dataset: give one of them")
+    if options.format == "same":
+        raise ValueError("--format same is for files; of a data set, name one of the formats")
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"{options.out} is a file; a data set needs a folder to write to")
+    source, split, masks = options.dataset, options.split or "train", None
+    rows, column = raw_rows(source, split, options.image_column, streaming=False)
+    if options.mask_column is not None:
+        masks, _ = raw_rows(source, split, options.mask_column, streaming=False)
+    suffix = output_suffix("", options.format)
+    return row_tasks(rows, column, masks, options.mask_column, options.out, suffix, not options.strip_metadata)
+
+
+def check_written(written: Sequence[Path | None], inputs: Iterable[str | Path], sets: Iterable[str | Path]) -> None:
+    """Refuse files to be written that would take the place of what is read, or of one another.
+
+    Args:
+        written: the files; None is passed over.
+        inputs: files that are read.
+        sets: folders or files of which all is read, or ids on the Hub.
+
+    Raises:
+        ValueError: one of them would.
+    """
+    local = [path for path in (Path(entry).expanduser() for entry in sets) if path.exists()]
+    within = {Path(os.path.realpath(path)): path for path in local}
+    taken, seen = {os.path.realpath(path) for path in inputs}, set()
+    elsewhere = "write somewhere else, so that nothing is lost"
+    for path in filter(None, written):
+        real = Path(os.path.realpath(path))
+        if str(real) in taken:
+            raise ValueError(f"{path} is an input; {elsewhere}")
+        for folder in {real, *real.parents} & set(within):
+            raise ValueError(f"{path} lies within {within[folder]}, an input; {elsewhere}")
+        if real in seen:
+            raise ValueError(f"{path} would be written twice; {elsewhere}")
+        seen.add(real)
