@@ -86,7 +86,8 @@ class TrainConfig:
     look_share: float = 0.0  # share of the faces shown faded, dark, black and white or tinted, in [0, 1]
     masks: str = "mixed"  # kind of hole, as in ngan.masks
     find_share: float = 0.33  # share of the batches whose mask is hidden from the networks, in [0, 1]
-    soft_share: float = 0.0  # share of these batches' faces whose damage has soft edges, in [0, 1]
+    # share of their faces in one tone, damage included, whose damage has soft edges, in [0, 1]; needs look_share
+    soft_share: float = 0.0
     # losses
     distance: str = "l1"  # of the reconstructions: "l1" or "mse"
     hole_weight: float = (
@@ -174,6 +175,8 @@ class TrainConfig:
         self._check("local_zoom", 1 <= self.local_zoom <= 8, "in [1, 8]")
         for name in ("init_share", "look_share", "find_share", "soft_share"):
             self._check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
+        if self.soft_share:
+            self._check("soft_share", self.look_share > 0, "0 without look_share")
         if self.init_share:
             self._check("init_share", self.init_from != "", "0 without init_from")
         self._check("framing_jitter", self.framing_jitter <= 2, "at most 2")

@@ -160,13 +160,18 @@ _DAMAGE_SHARES = torch.tensor([0.35, 0.1, 0.25, 0.25, 0.05])  # of solid, noise,
 
 
 def draw_damage(
-    n: int, height: int, width: int, generator: torch.Generator, kind: str | None = None, soft: float = 0.0
+    n: int,
+    height: int,
+    width: int,
+    generator: torch.Generator,
+    kind: str | None = None,
+    soft: torch.Tensor | None = None,
 ) -> Damage:
-    """Draw damage for `n` images of `height` x `width` pixels, as `damage`."""
+    """Draw damage for `n` images of `height` x `width` pixels, as `damage`; `soft` has the chance of each (n,)."""
     if kind is not None and kind not in _MAKERS:
         raise ValueError(f"damage: {kind!r} is not one of {', '.join(DAMAGE_KINDS)}")
     drawn = _draw_kinds(n, height, width, generator) if kind is None else _MAKERS[kind](n, height, width, generator)
-    if soft:
+    if soft is not None:
         drawn.soft = (uniform(n, generator) < soft).nonzero().flatten()
     return drawn
 
@@ -206,7 +211,8 @@ def damage(
         ValueError: an unknown kind.
     """
     n, _, height, width = image.shape
-    return draw_damage(n, height, width, generator, kind, soft).apply(image)
+    chance = torch.full((n,), soft) if soft else None
+    return draw_damage(n, height, width, generator, kind, chance).apply(image)
 
 
 def _painted(mask: torch.Tensor, colour: torch.Tensor) -> Damage:

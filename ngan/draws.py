@@ -128,7 +128,8 @@ def draw(n: int, size: int, config: TrainConfig, generator: torch.Generator) -> 
     framings = draw_framings(n, config.framing_jitter, generator) if config.framing_jitter else None
     looks = draw_looks(n, config.look_share, generator) if config.look_share else None
     if torch.rand((), generator=generator, device=generator.device) < config.find_share:
-        return Draws(framings, draw_damage(n, size, size, generator, soft=config.soft_share), size, looks)
+        soft = config.soft_share * looks.printed(n) if looks and config.soft_share else None
+        return Draws(framings, draw_damage(n, size, size, generator, soft=soft), size, looks)
     return Draws(framings, make_masks(config.masks, n, size, size, generator), size, looks)
 
 

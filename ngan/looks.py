@@ -11,13 +11,13 @@ import torch
 
 from ngan.masks import uniform
 
-_MONOCHROME = 0.4  # share of the changed faces that lose all colour
+_MONOCHROME = 0.6  # share of the changed faces that lose all colour
 _TINTED = 0.5  # share of them that get a tint
 _SATURATION = 0.3, 1.2  # of those that keep colour, as a multiple
 _CONTRAST = 0.35, 1.1  # as a multiple
 _TINT = 0.08  # greatest change of each of red, green and blue; of 2 from black to white
 _WARMTH = -0.08, 0.2  # added to red and taken from blue: a touch of blue to the brown of old prints
-_LATE = 0.5  # share of them on which damage was before, as on a print that was scanned in black and white
+_LATE = 0.7  # share of them on which damage was before, as on a print that was scanned in black and white
 _LUMA = 0.299, 0.587, 0.114  # of red, green and blue (ITU-R BT.601)
 
 
@@ -55,6 +55,10 @@ class Looks:
         luma = red + green + blue
         toned = contrast * (luma + saturation * (colours - luma)) + added
         return images.index_copy(0, numbers, toned.clamp(-1, 1))
+
+    def printed(self, n: int) -> torch.Tensor:
+        """Return which of `n` pictures are in one tone, and the damage on them too: (n,), {0, 1}."""
+        return torch.zeros(n).index_fill(0, self.changed[self.late & (self.saturation.flatten() == 0)], 1)
 
     def of(self, start: int, stop: int) -> "Looks":
         """Return those of the pictures from `start` to before `stop`."""

@@ -31,7 +31,7 @@ def test_looks_are_drawn_for_their_share_and_within_their_bounds():
     assert 0.27 < share < 0.33
     assert looks.saturation.shape == looks.contrast.shape == (len(looks.changed), 1, 1, 1)
     assert looks.added.shape == (len(looks.changed), 3, 1, 1)
-    assert 0.35 < (looks.saturation == 0).float().mean() < 0.45
+    assert 0.55 < (looks.saturation == 0).float().mean() < 0.65
     assert 1.15 < looks.saturation.max() <= 1.2 and looks.saturation[looks.saturation > 0].min() >= 0.3
     assert 0.35 <= looks.contrast.min() < 0.37 and 1.08 < looks.contrast.max() <= 1.1
     untinted = (looks.added == looks.added[:, :1]).flatten(1).all(1)
@@ -39,7 +39,7 @@ def test_looks_are_drawn_for_their_share_and_within_their_bounds():
     room = (1 - looks.contrast).abs()[:, 0, 0, 0]
     assert (looks.added[untinted, 0, 0, 0].abs() <= room[untinted] + 1e-6).all()
     assert (looks.added[:, 0] - looks.added[:, 2]).mean() > 0.03  # warmer, most often
-    assert 0.45 < looks.late.float().mean() < 0.55
+    assert 0.65 < looks.late.float().mean() < 0.75
     again = draw_looks(4000, 0.3, seeded())
     assert all(torch.equal(getattr(again, name), value) for name, value in vars(looks).items())
     assert len(draw_looks(50, 1.0, seeded()).changed) == 50
@@ -109,6 +109,16 @@ def test_damage_is_in_the_colours_of_a_late_look_and_not_of_an_early_one():
     assert torch.equal(batch.image, looks.apply(images))
     coloured = (batch.corrupted.diff(dim=1).abs() > 1e-5).flatten(1).any(1)
     assert not coloured[monochrome & looks.late].any() and coloured[monochrome & ~looks.late].any()
+
+
+def test_damage_is_soft_where_it_was_printed_in_one_tone_and_nowhere_else():
+    config = dataclasses.replace(TINY_LOOKS, find_share=1.0, soft_share=1.0)
+    draws = draw(200, 32, config, seeded())
+    printed = draws.looks.changed[draws.looks.late & (draws.looks.saturation == 0).flatten()]
+    assert torch.equal(draws.hole.soft, printed) and 20 < len(printed) < len(draws.looks.changed)
+    some = draw(200, 32, dataclasses.replace(config, soft_share=0.5), seeded()).hole.soft
+    assert set(some.tolist()) < set(printed.tolist()) and len(some) > 0.3 * len(printed)
+    assert not len(draw(200, 32, dataclasses.replace(config, soft_share=0.0), seeded()).hole.soft)
 
 
 def test_draws_of_parts_hold_their_looks():
