@@ -6,13 +6,14 @@ several turns in a copy of one size: the mean of all hits tells its turn, place 
 `benchmarks/faces_found.py`.
 
 Damage hides faces. Given the hole, the search runs twice, on the photo as it is and on one whose hole is coarsely
-filled, and looks closer wherever no face was found near a hole.
+filled, and looks closer wherever no face was found near a hole. Without one, if no upright face is found,
+what is thin and lighter or darker than its sides, as scratches are, is filled before another search.
 """
 
 import math
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,6 +24,9 @@ _SEARCH_SIDE = 512  # longest side of the copy that is searched, in pixels
 _CLOSE_SIDE = 320  # side of the copy in which what surrounds a hole is looked at closer, in pixels
 _MAX_GROUPS = 6  # of strokes that are looked at closer, the largest first; each takes up to a quarter second
 _SMALLEST = 24  # side of the smallest face frame of a copy, in pixels
+# Scratches: their greatest width in the copy that is searched, in pixels, their least difference from both sides, of
+# 255, and the share of a photo from which on they count: 30 portraits without any had 0.011 at most, scratched 0.03.
+_LINE, _LINE_CONTRAST, _LINED = 9, 45, 0.02
 _TURNS = (-30.0, 30.0, -50.0, 50.0)  # of copies, degrees; a cascade stands some 15 to 20 degrees of tilt
 _ROOM = 0.55, 0.95  # across and down: heads are farther apart than so many sides of the mean of both squares
 _APART, _PROFILE_APART = 0.4, 0.7  # of the larger square: nearer hits are one face; profiles are met less exactly
@@ -59,8 +63,11 @@ def find_faces(rgb: np.ndarray, hole: np.ndarray | None = None) -> list[Face]:
     """
     copies = _Copies(rgb, hole, (0, 0, rgb.shape[1], rgb.shape[0]), _SEARCH_SIDE)
     if hole is None:
-        hits = copies.search((0.0,)) or copies.search(_TURNS) or copies.search_profiles()
-        return _distinct(_align(rgb, None, hit) for hit in hits)
+        upright = copies.search((0.0,))
+        faces = _distinct(_align(rgb, None, hit) for hit in upright) or _behind_lines(rgb)
+        if not faces and not upright:
+            faces = _distinct(_align(rgb, None, hit) for hit in copies.search(_TURNS) or copies.search_profiles())
+        return faces
     upright = copies.search((0.0,))
     faces = _distinct(_align(rgb, hole, hit) for hit in upright if touches(hit.face, hole))
     # Beside a sure face, a hole is rather in clothes or hands, which look like profiles once they are filled.
@@ -114,6 +121,24 @@ def face_in(rgb: np.ndarray, box: tuple[float, float, float, float], hole: np.nd
                 if aligned:
                     return aligned
     return None
+
+
+def _behind_lines(rgb: np.ndarray) -> list[Face]:
+    """Find upright faces that scratches hide, in a copy of the photo in which they are continued from their sides."""
+    scale = min(1.0, _SEARCH_SIDE / max(rgb.shape[:2]))
+    size = tuple(max(1, round(length * scale)) for length in rgb.shape[1::-1])
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    grey, wide = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.ones((_LINE, _LINE), np.uint8)
+    light, dark = (cv2.morphologyEx(grey, kind, wide) for kind in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT))
+    lines = (np.maximum(light, dark) > _LINE_CONTRAST).view(np.uint8)
+    if lines.mean() < _LINED or lines.all():
+        return []
+    clean = cv2.inpaint(small, lines, 3, cv2.INPAINT_TELEA)  # a dilated mask or a median filter finds a third fewer
+    hits = _Copies(clean, None, (0, 0, *size), _SEARCH_SIDE).search((0.0,))
+    return [
+        replace(face, x=face.x / scale, y=face.y / scale, side=face.side / scale)
+        for face in _distinct(_align(clean, None, hit) for hit in hits)
+    ]
 
 
 class _Copies:

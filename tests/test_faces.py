@@ -159,6 +159,18 @@ def test_no_face_is_found_where_there_is_none():
     assert face_in(canvas, (100, 100, 300, 300)) is None
 
 
+def test_scratches_hide_no_face_and_make_none():
+    picture = np.asarray(Image.open(EXAMPLES / "scratched.jpg").convert("RGB"))
+    marked = np.asarray(Image.open(EXAMPLES / "scratched_mask.png").convert("L")) > 127
+    ((told,), (face,)) = find_faces(picture, marked), find_faces(picture)
+    assert np.hypot(face.x - told.x, face.y - told.y) < 0.05 * told.side and abs(np.log(face.side / told.side)) < 0.1
+    empty, lines = photo(640, 480), np.zeros((480, 640), np.uint8)
+    for x in range(40, 640, 40):
+        cv2.line(lines, (x, 0), (640 - x, 480), 1, 3)
+    empty[lines > 0] = 250
+    assert lines.mean() > 0.05 and find_faces(empty) == []
+
+
 @pytest.mark.parametrize("angle", [0.0, 35.0])
 def test_a_rectangle_drawn_around_a_face_is_aligned_to_it(angle: float):
     face = Face(420, 230, 220, angle)
