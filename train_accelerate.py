@@ -35,7 +35,7 @@ from ngan.data import FaceSet, load_faces, memory_of_each_process, read_streamed
 from ngan.differences import FEWEST, measure_differences
 from ngan.disk import remove_partial, write_whole
 from ngan.draws import Batch
-from ngan.evaluation import evaluate, example_grid, format_table
+from ngan.evaluation import evaluate, example_grid
 from ngan.export import export_run
 from ngan.graphs import GraphedUpdates, set_learning_rate
 from ngan.masks import make_masks
@@ -45,6 +45,7 @@ from ngan.samples import allow_tf32, sample_grid
 from ngan.sources import split_names
 from ngan.start import blend_with_start, check_networks, critics_given, make_features, make_networks
 from ngan.stopping import Stop
+from ngan.tables import format_table
 from ngan.training import (
     Losses,
     Networks,

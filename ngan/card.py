@@ -16,11 +16,11 @@ from huggingface_hub.errors import HTTPError
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
 from ngan.differences import format_differences
-from ngan.evaluation import format_table
 from ngan.hub import split_revision
 from ngan.model import NGAN
 from ngan.saving import write_bytes
 from ngan.start import CRITICS
+from ngan.tables import format_table
 
 CARD = "README.md"  # where the Hub looks for it
 _TEXT = """# {title}

@@ -126,9 +126,10 @@ def evaluate(options: argparse.Namespace) -> int:
     from ngan.data import load_faces
     from ngan.differences import format_differences, measure_differences
     from ngan.evaluation import evaluate as measure
-    from ngan.evaluation import example_grid, format_table
+    from ngan.evaluation import example_grid
     from ngan.off_frame import measure_off_frame
     from ngan.reframing import source_size
+    from ngan.tables import format_table
 
     quiet_pillow()
     if options.grid is not None:

@@ -1,4 +1,4 @@
-"""The table of figures that stands in the model card and the README, and the picture grid beside it.
+"""The figures that stand in the model card and the README, and the picture grid beside them.
 
 Every figure is of the picture that a user gets: rounded to 8 bits, known pixels untouched. Holes and damage are drawn
 for each face from a seed of its own, so that neither batch size nor a limit changes them. Means are over images, also
@@ -27,20 +27,6 @@ PSNR_CAP = 100.0  # dB; one wrong value in a 128x128 picture gives 95
 BORDER_WIDTH = 8  # of the band around the hole's border, in pixels to each side
 PEERS = ("telea",)
 Features = Callable[[torch.Tensor], torch.Tensor]  # uint8 (N, 3, H, W) -> (N, D), such as Inception's pooled ones
-_METHOD_NAMES = {
-    "ngan": "NGAN",
-    "self_ensemble": "NGAN, self-ensemble",
-    "code_image": "its code image",
-    "telea": "OpenCV Telea",
-}
-_SCORE_NAMES = {
-    "psnr": ("PSNR (dB)", 2),
-    "ssim": ("SSIM", 3),
-    "l1": ("L1", 4),
-    "psnr_hole": ("PSNR in hole", 2),
-    "l1_hole": ("L1 in hole", 3),
-    "l1_border": ("L1 at border", 3),
-}
 
 
 def evaluate(
@@ -126,26 +112,6 @@ def evaluate(
                 tables[table][kind] = {"n": n, **scores.means()}
     size = {"image_size": faces[0].shape[-1], "border_width": BORDER_WIDTH}
     return {"n": n, **size, "seed": seed, "torch": torch.__version__, **tables}
-
-
-def format_table(result: dict[str, Any]) -> str:
-    """Return the result of `evaluate` as Markdown: a table of the holes and one of the mask-free mode."""
-    parts = []
-    if result["masks"]:
-        titles = [title for title, _ in _SCORE_NAMES.values()]
-        lines = [_row(["hole", "share", "method", *titles]), _rule(3, len(titles))]
-        for kind, entry in result["masks"].items():
-            for method, scores in ((m, entry[m]) for m in _METHOD_NAMES if m in entry):
-                cells = [_number(scores[key], digits) for key, (_, digits) in _SCORE_NAMES.items()]
-                lines.append(_row([kind, _percent(entry["hole_ratio"]), _METHOD_NAMES[method], *cells]))
-        parts.append("\n".join(lines))
-    if result["damages"]:
-        lines = [_row(["damage to be found", "share", "IoU", "PSNR (dB)", "PSNR before"]), _rule(2, 3)]
-        for kind, entry in result["damages"].items():
-            cells = [_number(entry["iou"], 3), _number(entry["psnr"], 2), _number(entry["psnr_damaged"], 2)]
-            lines.append(_row([kind, _percent(entry["damage_ratio"]), *cells]))
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
 
 
 def example_grid(
@@ -334,19 +300,3 @@ def _check_faces(faces: Sequence[torch.Tensor], **at_least_one: int | None) -> N
     first = faces[0]
     if first.dtype != torch.uint8 or first.ndim != 3 or first.shape[0] != 3:
         raise ValueError(f"faces: {first.dtype} of shape {tuple(first.shape)}, expected torch.uint8 (3, S, S)")
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _rule(words: int, numbers: int) -> str:
-    return "|" + "---|" * words + "---:|" * numbers
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %"

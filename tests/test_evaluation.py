@@ -10,11 +10,12 @@ from PIL import Image
 
 from ngan.damage import DAMAGE_KINDS, damage
 from ngan.data import to_float, to_uint8
-from ngan.evaluation import PSNR_CAP, evaluate, example_grid, format_table
+from ngan.evaluation import PSNR_CAP, evaluate, example_grid
 from ngan.masks import make_masks
 from ngan.metrics import iou, psnr
 from ngan.model import NGAN, NGANOutput
 from ngan.samples import sample_grid
+from ngan.tables import format_table
 
 SIZE = 32
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from ngan.evaluation import format_table
 from ngan.model import NGAN
 from ngan.off_frame import ReframedFaces, measure_off_frame
+from ngan.tables import format_table
 
 
 def seeded(seed: int = 0) -> torch.Generator:
