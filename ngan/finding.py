@@ -15,21 +15,21 @@ from ngan.stages import warp_back
 from ngan.tone import is_toned
 
 # Damage is looked for in a face's square and in one `CLOSER` times as large; the mean of both logits counts. A part
-# that hangs together over 0, which is one half, is damage if any of it is `likely`, and if anything in the face is
-# `sure`. Of 48 sound portraits 3 have something sure, in black and white none; of 144 that scratches, writing or a box
-# were painted on, 2 have nothing sure, but in black and white 78: there networks that learned from faces in colour
-# miss most thin damage.
+# that hangs together over a level is damage if any of it is `likely`, and if anything in the face is `sure`.
 CLOSER = 0.85
 
 
 class _Levels(NamedTuple):
-    """Logits above which damage is likely, and sure."""
+    """Logits above which parts hang together, damage is likely, and sure."""
 
+    part: float
     likely: float
     sure: float
 
 
-_COLOURED, _TONED = _Levels(5.0, 12.0), _Levels(1.0, 2.0)  # of photos in colour, and in one tone
+# In photos in one tone the networks are less sure of thin damage, and of all else too. Chosen on the first 48 of the
+# 60 portraits of benchmarks/damage_found.json, those of one tone on the first 24.
+_COLOURED, _TONED = _Levels(0.0, 5.0, 12.0), _Levels(-2.0, -1.0, 1.0)
 _FINE = 2  # points a cell at which damage is judged
 _FRINGE = 2  # points around it that are damaged too: what shrinking, blur and compression have spread
 
@@ -111,18 +111,18 @@ def _moved(logits: np.ndarray, matrix: np.ndarray, onto: np.ndarray, size: int) 
 
 
 def _found(logits: np.ndarray, matrix: np.ndarray, shape: tuple[int, int], levels: _Levels) -> np.ndarray:
-    """Mark the damage that the code generator locates: (H, W), bool, in pixels of the photo; parts over 0 that are
-    likely, if any is sure, and a fringe.
+    """Mark the damage that the code generator locates: (H, W), bool, in pixels of the photo; parts that are likely, if
+    any is sure, and a fringe.
 
     Args:
         logits: (h, w), finite.
         matrix: maps the photo's pixels to their points.
         shape: of the photo, (H, W).
-        levels: what is likely and sure.
+        levels: what is a part, likely and sure.
     """
     if logits.max() <= levels.sure:
         return np.zeros(shape, bool)
-    parts = cv2.connectedComponents((logits > 0).view(np.uint8))[1]
+    parts = cv2.connectedComponents((logits > levels.part).view(np.uint8))[1]
     kept = np.zeros(parts.max() + 1, bool)
     kept[parts[logits > levels.likely]] = True
     found = cv2.dilate(kept[parts].view(np.uint8), np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), np.uint8))

@@ -64,7 +64,7 @@ class Job:
         if not self.hole.any():
             self.notes.append(f"{NO_DAMAGE} the picture is as it was.")
             if self.search and is_toned(shrink(Image.fromarray(self.rgb), None, (_TONE_SIDE, _TONE_SIDE))):
-                self.notes.append("In a photo in one tone, thin damage is seldom found: paint over it.")
+                self.notes.append("In a photo in one tone, thin damage is often missed: paint over it.")
         return bool(self.hole.any())
 
     def warn(self) -> None:

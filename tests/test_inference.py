@@ -451,7 +451,7 @@ def test_damage_is_looked_for_in_each_face(inpainter: Inpainter, net: NGAN):
 
 
 def test_damage_is_what_is_sure_somewhere_and_hangs_together():
-    levels = _Levels(likely=4.0, sure=10.0)
+    levels = _Levels(part=0.0, likely=4.0, sure=10.0)
     logits, same = np.full((40, 60), -3.0, np.float32), np.array([[1.0, 0, 0], [0, 1, 0]])
     logits[5:10, 5:10], logits[5, 5] = 1.0, 4.5  # likely in a cell
     logits[20:25, 5:10] = 3.5  # nowhere likely
@@ -460,6 +460,8 @@ def test_damage_is_what_is_sure_somewhere_and_hangs_together():
     marked = np.zeros((40, 60), bool)
     marked[3:12, 3:12] = marked[18:27, 28:37] = True  # with their fringe of two points
     assert np.array_equal(_found(logits, same, (40, 60), levels), marked)
+    lower = _Levels(part=-2.0, likely=2.0, sure=8.0)  # the same of what is less sure throughout
+    assert np.array_equal(_found(logits - 2, same, (40, 60), lower), marked)
 
 
 @pytest.mark.parametrize("whole", [False, True])

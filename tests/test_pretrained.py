@@ -10,6 +10,7 @@ from PIL import Image
 
 from ngan import Inpainter
 from ngan.damage import damage
+from ngan.framing import inside
 from ngan.hub import EMBEDDED
 from ngan.masks import box_masks, center_masks
 from ngan.metrics import iou, psnr
@@ -88,3 +89,13 @@ def test_the_marked_example_is_mended(inpainter):
     mended = inpainter(marked)
     before, after = psnr(as_tensor(marked), as_tensor(truth)), psnr(as_tensor(mended), as_tensor(truth))
     assert after > before + 1
+
+
+def test_scratches_on_a_face_in_an_old_photo_are_found(inpainter):
+    """In one tone, where the damage has the photo's own colours, and across the face, which they hide from the search."""
+    marked = np.asarray(Image.open(ROOT / "examples/scratched_mask.png").convert("L")) > 127
+    result = inpainter.fill(ROOT / "examples/scratched.jpg", show_inside=False)
+    (face,) = result.faces
+    found, near = np.asarray(result.mask) > 0, inside(face, marked.shape)
+    assert (found & marked & near).sum() > 0.6 * (marked & near).sum()
+    assert (found & ~marked & near).sum() < 0.05 * near.sum()
