@@ -92,7 +92,7 @@ def test_the_marked_example_is_mended(inpainter):
 
 
 def test_scratches_on_a_face_in_an_old_photo_are_found(inpainter):
-    """In one tone, where the damage has the photo's own colours, and across the face, which they hide from the search."""
+    """In one tone, where damage has the photo's own colours, and across the face, which they hide from the search."""
     marked = np.asarray(Image.open(ROOT / "examples/scratched_mask.png").convert("L")) > 127
     result = inpainter.fill(ROOT / "examples/scratched.jpg", show_inside=False)
     (face,) = result.faces
