@@ -115,9 +115,9 @@ class Handlers:
             text = "No damage was found. Paint over the part to fill: thin scratches and writing are often missed."
             gr.Info(text)
             return gr.skip(), views.message(text)
-        text = (
-            f"Painted what looks damaged, {views.share(found.mean())} of the picture. Rub out or add, then press Fill."
-        )
+        where = " on and around faces" if result.faces else ""
+        text = f"Painted what looks damaged{where}, {views.share(found.mean())} of the picture."
+        text += f" Rub out or add{', such as damage elsewhere' if where else ''}, then press Fill."
         return canvas.paint(drawing.canvas, found | drawing.painted), views.message(text)
 
     def random_hole(self, value: dict | None, name: str | None, picker: dict | None) -> tuple:

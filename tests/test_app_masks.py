@@ -119,13 +119,18 @@ def test_a_very_narrow_picture_is_opened_and_filled(app: ModuleType, tmp_path: P
     assert np.array_equal(result[~hole], image[~hole]) and (result[hole] != image[hole]).any(axis=-1).mean() > 0.8
 
 
-def test_found_damage_is_painted_to_be_changed(app: ModuleType, said: list[str]):
+def test_found_damage_is_painted_to_be_changed(app: ModuleType, tmp_path: Path, said: list[str]):
     image = Image.fromarray(noise_picture(60, 50))
     given, _ = painted(60, 50)
     editor, words = app.handlers.mark_damage(value(image, given), None, None)
     found = np.asarray(editor["layers"][0])[..., 3] > 0
     direct = shrink_mask(app.inpainter.fill(image).mask, image.size)
-    assert direct.any() and "Painted what looks damaged" in words
+    assert direct.any() and "Painted what looks damaged, " in words
+    image.save(tmp_path / "photo.png")
+    canvas, photo, *_ = app.handlers.open_photo(str(tmp_path / "photo.png"))
+    faces = [{"x": 25.0, "y": 30.0, "side": 40.0, "angle": 0.0, "by": "moved"}]
+    *_, words = app.handlers.mark_damage(canvas, photo, {"faces": faces, "edited": True})
+    assert "damaged on and around faces, " in words and "damage elsewhere" in words
     assert np.array_equal(found, direct | (np.asarray(given)[..., 3] > 0))
     got = fill(app, editor)
     after = np.asarray(got["slider"]["value"][1])
