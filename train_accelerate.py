@@ -6,119 +6,54 @@ config.json, metrics.jsonl, samples/, checkpoint-*/ and, at the end, model/ in t
 """
 
 import dataclasses
-import datetime
 import errno
-import importlib.util
 import json
 import logging
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, gather_object, set_seed
+from accelerate.utils import gather_object
 from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
 
-from ngan.average import EMA
+from ngan.batch import one_line
 from ngan.batches import make_batches
 from ngan.card import public, public_fields
-from ngan.checkpoint import Counters, check_finite, list_checkpoints, resume, save_checkpoint, set_aside_later
+from ngan.checkpoint import check_finite, resume, save_checkpoint, set_aside_later
 from ngan.config import TrainConfig, parse_config
-from ngan.data import FaceSet, load_faces, memory_of_each_process, read_streamed, to_float
+from ngan.data import load_faces, memory_of_each_process, read_streamed, to_float
 from ngan.differences import FEWEST, measure_differences
 from ngan.disk import remove_partial, write_whole
 from ngan.draws import Batch
 from ngan.evaluation import evaluate, example_grid
 from ngan.export import export_run
-from ngan.graphs import GraphedUpdates, set_learning_rate
+from ngan.graphs import GraphedUpdates
+from ngan.launch import check_same_start, check_tracker, check_unused, drop_metrics_after, warn_of_slow_bf16
 from ngan.masks import make_masks
 from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
-from ngan.samples import allow_tf32, sample_grid
+from ngan.run import NetworkMaker, Run
+from ngan.samples import sample_grid
 from ngan.sources import split_names
-from ngan.start import blend_with_start, check_networks, critics_given, make_features, make_networks
+from ngan.start import blend_with_start, check_networks, critics_given, make_networks
 from ngan.stopping import Stop
 from ngan.tables import format_table
 from ngan.training import (
     Losses,
-    Networks,
-    Optimizers,
-    compile_networks,
     learning_rate_factor,
-    make_optimizers,
     phase,
     train_step,
     update_kind,
 )
 
 VALIDATION_NAMES = ("validation", "valid", "val")  # of splits, in order of preference
-_ASK_EVERY = 5  # updates after which several processes ask each other whether to end: asking waits for the device
 # Minutes from which on cuDNN searches for the quickest kernels. On an H200, batch 64, all five networks and the heads,
 # the search took 60 s; updates were 4 % quicker after it.
 _SEARCH_PAYS = 30
-NetworkMaker = Callable[[TrainConfig], tuple[nn.Module, nn.Module]]
-
-
-class Run:
-    """The objects of one run, made once and shared by the stages of `main`."""
-
-    def __init__(self, config: TrainConfig, networks: NetworkMaker, stop: Stop) -> None:
-        self.config = config
-        self.stop = stop
-        self.folder = Path(config.output_dir)
-        self.accelerator = Accelerator(
-            cpu=not torch.accelerator.is_available(),  # else processes without a GPU would not find together
-            mixed_precision="no",  # the step itself casts: Accelerate's own cast could not be lifted for R1
-            gradient_accumulation_steps=config.gradient_accumulation_steps,
-            log_with=None if config.report_to == "none" else config.report_to,
-            project_dir=self.folder,
-            # the others wait while the main process evaluates, exports and pushes: minutes or hours, not a failure
-            kwargs_handlers=[InitProcessGroupKwargs(timeout=datetime.timedelta(days=1))],
-        )
-        world = int(os.environ.get("WORLD_SIZE", 1))
-        if self.accelerator.num_processes != world:
-            raise ValueError(
-                f"the launcher started {world} processes, of which each found itself alone: they would train "
-                f"{world} models; start them as configs/ does"
-            )
-        steps = self.accelerator.gradient_accumulation_steps
-        if steps != config.gradient_accumulation_steps:
-            raise ValueError(
-                f"gradient_accumulation_steps={config.gradient_accumulation_steps}: the environment says otherwise, "
-                f"ACCELERATE_GRADIENT_ACCUMULATION_STEPS={steps}; unset it"
-            )
-        set_seed(config.seed)
-        if config.mixed_precision == "no":
-            allow_tf32(False, False)  # PyTorch's default lets convolutions have it
-        self.generators, self.discriminators = networks(config)
-        self.generators.to(self.accelerator.device)
-        self.discriminators.to(self.accelerator.device)
-        self.average = EMA(self.generators, 1000 * config.ema_half_life)
-        features = make_features(config, self.accelerator.device)
-        bare = Networks(self.generators, self.discriminators, features)
-        optimizers = make_optimizers(bare, config)
-        prepared = self.accelerator.prepare(
-            self.generators, self.discriminators, optimizers.generators, optimizers.discriminators
-        )
-        self.bare, self.networks, self.optimizers = bare, Networks(*prepared[:2], features), Optimizers(*prepared[2:])
-        if config.compile:
-            self.networks = compile_networks(self.networks)
-        self.counters = Counters()
-        self.validation: FaceSet | torch.Tensor | None = None
-        self.validation_split = ""
-        self.minutes = 0.0  # of this launch by the main process's clock, as last told to all
-
-    @property
-    def images_per_update(self) -> int:
-        """Images of all processes and accumulated batches in one update."""
-        return self.config.batch_size * self.config.gradient_accumulation_steps * self.accelerator.num_processes
 
 
 def main(arguments: list[str] | None = None, networks: NetworkMaker = make_networks) -> int:
@@ -176,19 +111,6 @@ def run_stages(config: TrainConfig, networks: NetworkMaker, stop: Stop) -> int:
     return 128 + stop.number
 
 
-def one_line(error: BaseException) -> str:
-    """Return an error's message without the line breaks that some libraries put in."""
-    return " ".join(str(error).split())
-
-
-def check_tracker(name: str) -> None:
-    """Refuse a tracker whose package is missing: Accelerate would only warn and log nothing."""
-    if name != "none" and importlib.util.find_spec(name) is None:
-        raise ValueError(
-            f"report_to={name!r}: the package {name} is not installed; install it or take --report_to none"
-        )
-
-
 def start(run: Run) -> None:
     """Resume, open the validation set, write the configuration, start the tracker."""
     config, accelerator = run.config, run.accelerator
@@ -214,17 +136,10 @@ def start(run: Run) -> None:
         for path in set_aside_later(run.folder, run.counters.step):
             logging.warning("%s: of updates after the one that this run resumes from", path)
         write_whole(run.folder / "config.json", config.to_json())
-        _drop_metrics_after(run.folder / "metrics.jsonl", run.counters.step)
+        drop_metrics_after(run.folder / "metrics.jsonl", run.counters.step)
         print(config.to_json(), file=sys.stderr)
     if config.report_to != "none":
         accelerator.init_trackers("ngan", config=dataclasses.asdict(config))
-
-
-def warn_of_slow_bf16(config: TrainConfig, device: torch.device) -> None:
-    """Warn where a GPU computes in bfloat16 only by way of float32."""
-    emulated = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
-    if emulated and config.mixed_precision == "bf16":
-        logging.warning("this GPU has no bfloat16 of its own: --mixed_precision no may well be faster")
 
 
 def open_validation(run: Run) -> None:
@@ -244,25 +159,6 @@ def open_validation(run: Run) -> None:
             image_size=config.image_size,
             column=config.image_column or None,
             limit=config.evaluate_limit or None,
-        )
-
-
-def check_unused(folder: Path) -> None:
-    """Refuse to start anew over another run: its log would be lost, and "latest" would go on from its checkpoints."""
-    found = list_checkpoints(folder)
-    if found:
-        raise ValueError(
-            f"output_dir={str(folder)!r} holds {found[-1].name} of another run: go on with "
-            "--resume_from_checkpoint latest, or give another folder"
-        )
-
-
-def check_same_start(steps: list[int], folder: Path) -> None:
-    """Refuse processes that resume after different updates, as they do where each machine has a folder of its own."""
-    if len(set(steps)) > 1:
-        raise ValueError(
-            f"output_dir={str(folder)!r}: the processes resume after different updates ({steps}); give a folder that "
-            "all machines share"
         )
 
 
@@ -293,11 +189,11 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
         dynamic_ncols=True,
     ) as bar:
         while counters.step < config.max_train_steps:
-            end, minutes = _agree(run, (time.monotonic() - began) / 60)
+            end, minutes = run.agree((time.monotonic() - began) / 60)
             if end:
                 break
             factor = learning_rate_factor(counters.step, config, minutes)
-            _set_learning_rates(run, factor)
+            run.set_learning_rates(factor)
             update(run, batches, meter, make_update)
             counters.minutes = minutes_before + (time.monotonic() - began) / 60
             bar.update()
@@ -423,41 +319,6 @@ def fixed_grid(run: Run) -> Image.Image:
     images = to_float(torch.stack([run.validation[i] for i in range(n)]))
     masks = [make_masks(kinds[i % len(kinds)], 1, size, size, torch.Generator().manual_seed(i)) for i in range(n)]
     return sample_grid(run.generators, images, torch.cat(masks))
-
-
-def _agree(run: Run, minutes: float) -> tuple[bool, float]:
-    """Tell whether time is up or a signal came, on any process, and the minutes of the main one.
-
-    All processes must leave the loop after the same update, and have the same learning rate until then.
-    """
-    limit = run.config.max_train_minutes
-    end = bool(run.stop.number) or (limit > 0 and minutes >= limit)
-    if run.accelerator.num_processes == 1:
-        return end, minutes
-    if run.counters.step % _ASK_EVERY:
-        return False, run.minutes
-    main = minutes if run.accelerator.is_main_process else 0.0
-    told = torch.tensor([float(end), float(run.stop.number), main], device=run.accelerator.device)
-    end, number, run.minutes = run.accelerator.reduce(told, "sum").tolist()
-    if number and not run.stop.number:
-        run.stop.number = signal.SIGTERM
-    return bool(end), run.minutes
-
-
-def _set_learning_rates(run: Run, factor: float) -> None:
-    for optimizer, rate in (
-        (run.optimizers.generators, run.config.learning_rate),
-        (run.optimizers.discriminators, run.config.discriminator_learning_rate),
-    ):
-        set_learning_rate(optimizer, rate * factor)
-
-
-def _drop_metrics_after(path: Path, step: int) -> None:
-    """Remove what an earlier launch logged after the checkpoint that this one resumes from."""
-    if path.is_file():
-        lines = path.read_text().splitlines(keepends=True)
-        lines = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
-        write_whole(path, "".join(line for line in lines if json.loads(line)["step"] <= step))
 
 
 if __name__ == "__main__":

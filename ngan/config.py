@@ -36,7 +36,7 @@ _AT_LEAST_1 = """code_width image_width patch discriminator_width discriminator_
     gradient_accumulation_steps max_train_steps r1_every checkpoint_every checkpoints_keep log_every sample_faces"""
 _AT_LEAST_0 = """blocks attention_every local_size hole_weight lambda_coding lambda_reconstruction
     lambda_location lambda_code_adversarial lambda_image_adversarial lambda_feature_matching lambda_projected
-    lambda_perceptual r1_gamma max_train_minutes
+    lambda_perceptual lambda_structure r1_gamma max_train_minutes
     generator_only_steps discriminator_only_steps warmup_steps ema_half_life seed sample_every evaluate_limit
     framing_jitter"""
 
@@ -102,6 +102,7 @@ class TrainConfig:
     # fooling the heads of two critics on ImageNet features, for which ngan.features names a package; 0 = no heads
     lambda_projected: float = 0.0
     lambda_perceptual: float = 0.0  # distance of those features to the truth's, while the critics take part
+    lambda_structure: float = 0.0  # 1 - SSIM of the composite's windows over the hole
     r1_gamma: float = 0.1  # gradient penalty on real images; 0 = none
     r1_every: int = 16  # steps between penalties, each weighted by this number
     # schedule

@@ -7,20 +7,22 @@ image and Y = X(1-M) + GM the composite:
     code_g   = coding(C, X) + reconstruction(G, X) + lambda adv(D_code(C)) + lambda location(logits, M)
     code_d   = discriminator(D_code(X), D_code(C))
     image_g  = reconstruction(G, X) + lambda adv(D_GL(Y)) + lambda feature_matching
-               + lambda adv(heads(Y)) + lambda perceptual(Y, X)
+               + lambda adv(heads(Y)) + lambda perceptual(Y, X) + lambda structure(Y, X)
     global_d = discriminator(D_global(X), D_global(Y)) + 1/2 discriminator(D_GL(X), D_GL(Y))
                + discriminator(heads(X), heads(Y))
     local_d  = the same with D_local on the window around the damage
 
 The paper names MSE for the reconstructions and binary cross-entropy for the critics. The location loss, feature
-matching, the heads on frozen features and the perceptual loss are this project's additions. The joint head belongs to
-both critics, so its loss is shared in halves.
+matching, the heads on frozen features, the perceptual and the structure loss are this project's additions. The joint
+head belongs to both critics, so its loss is shared in halves.
 """
 
 from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional as F
+
+from ngan.metrics import mean_of_windows, similarity_of_windows
 
 Distance = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 _DISTANCES: dict[str, Distance] = {
@@ -136,13 +138,31 @@ def perceptual_loss(fake: Sequence[torch.Tensor], real: Sequence[torch.Tensor], 
     return _over_hole([(f - r.detach()).abs().mean(dim=1, keepdim=True) for f, r in pairs], mask)
 
 
+def structure_loss(fake: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return 1 - SSIM of the windows over the hole, of each sample and then over the samples (Zhao et al. 2017).
+
+    A window counts by the hole's share of it: those wholly on known pixels are alike in a composite. Unlike a distance
+    of pixels, which a grey mean serves best wherever it cannot know, it also asks for the truth's contrast.
+
+    Args:
+        fake: (N, 3, H, W), about [-1, 1], sides of at least 11 pixels.
+        real: (N, 3, H, W), [-1, 1].
+        mask: (N, 1, H, W), {0, 1}, 1 = missing; an empty one weighs all windows alike.
+    """
+    far = 1 - similarity_of_windows((fake.float() + 1) / 2, (real.float() + 1) / 2).mean(dim=1, keepdim=True)
+    return _weighted(far, mean_of_windows(mask.float()))
+
+
 def _over_hole(values: list[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
     """Mean over grids and samples of values (N, 1, h, w), each place weighted by the hole's share of it."""
-    means = []
-    for value in values:
-        weight = F.adaptive_avg_pool2d(mask.float(), value.shape[-2:]) + 1e-6  # an empty hole: all places alike
-        means.append(((value * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))).mean())
-    return torch.stack(means).mean()
+    shares = [F.adaptive_avg_pool2d(mask.float(), value.shape[-2:]) for value in values]
+    return torch.stack([_weighted(value, share) for value, share in zip(values, shares, strict=True)]).mean()
+
+
+def _weighted(values: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Mean over samples of values (N, 1, h, w), each place weighted by the hole's share of it."""
+    weight = share + 1e-6  # an empty hole: all places alike
+    return ((values * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))).mean()
 
 
 def r1_penalty(real_logits: torch.Tensor, images: list[torch.Tensor]) -> torch.Tensor:
@@ -170,9 +190,10 @@ def image_generator_loss(
     feature_matching: torch.Tensor,
     projected: torch.Tensor,
     perceptual: torch.Tensor,
+    structure: torch.Tensor,
 ) -> torch.Tensor:
     """Return `image_g`: the sum of its weighted terms, all scalars."""
-    return reconstruction + adversarial + feature_matching + projected + perceptual
+    return reconstruction + adversarial + feature_matching + projected + perceptual + structure
 
 
 def code_discriminator_loss(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> torch.Tensor:

@@ -81,16 +81,30 @@ def ssim(
     if min(height, width) < _WINDOW:
         raise ValueError(f"ssim: image of {height}x{width} pixels, needs sides of at least {_WINDOW}")
     # float64, because the variance of a flat window is a difference of numbers near 1 set against 0.0009
-    x, y = fake.double() / data_range, real.double() / data_range
-    rows, columns = _gaussian_band(height, x.device), _gaussian_band(width, x.device)
-    blurred = rows @ torch.stack([x, y, x * x, y * y, x * y]) @ columns.T  # (5, N, C, H-10, W-10)
-    mx, my, xx, yy, xy = blurred
+    similar = similarity_of_windows(fake.double() / data_range, real.double() / data_range)
+    edge = _WINDOW // 2
+    inner = None if mask is None else mask[..., edge : height - edge, edge : width - edge]
+    return _mean(similar, inner).float()
+
+
+def similarity_of_windows(fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """Return the structural similarity of every window that `ssim` averages: (N, C, H - 10, W - 10), of their dtype.
+
+    Args:
+        fake: (N, C, H, W), [0, 1], floating point, sides of at least 11.
+        real: the same.
+    """
+    mx, my, xx, yy, xy = (mean_of_windows(part) for part in (fake, real, fake * fake, real * real, fake * real))
     c1, c2 = 0.01**2, 0.03**2
     luminance = (2 * mx * my + c1) / (mx * mx + my * my + c1)
     structure = (2 * (xy - mx * my) + c2) / (xx - mx * mx + yy - my * my + c2)
-    edge = _WINDOW // 2
-    inner = None if mask is None else mask[..., edge : height - edge, edge : width - edge]
-    return _mean(luminance * structure, inner).float()
+    return luminance * structure
+
+
+def mean_of_windows(image: torch.Tensor) -> torch.Tensor:
+    """Return the Gaussian mean of every window that lies wholly inside: (N, C, H, W) to (N, C, H - 10, W - 10)."""
+    rows, columns = (_gaussian_band(side, image) for side in image.shape[-2:])
+    return rows @ image @ columns.T
 
 
 def border_band(mask: torch.Tensor, width: int = 8) -> torch.Tensor:
@@ -221,11 +235,12 @@ def _mean(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     return (values * mask).sum(dim=(1, 2, 3)) / (mask.sum(dim=(1, 2, 3)) * values.shape[1])
 
 
-def _gaussian_band(side: int, device: torch.device) -> torch.Tensor:
+def _gaussian_band(side: int, like: torch.Tensor) -> torch.Tensor:
     """Return the (side - 10, side) matrix whose product with a column of pixels is its blur, without the border."""
-    offsets = torch.arange(side)[None, :] - torch.arange(side - _WINDOW + 1)[:, None] - _WINDOW // 2
+    pixels = torch.arange(side, device=like.device)
+    offsets = pixels[None, :] - pixels[: side - _WINDOW + 1, None] - _WINDOW // 2
     weights = torch.exp(-0.5 * (offsets.double() / _SIGMA).square()) * (offsets.abs() <= _WINDOW // 2)
-    return (weights / weights.sum(dim=1, keepdim=True)).to(device)
+    return (weights / weights.sum(dim=1, keepdim=True)).to(like.dtype)
 
 
 def _check(fake: torch.Tensor, real: torch.Tensor, mask: torch.Tensor | None) -> None:

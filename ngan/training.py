@@ -25,6 +25,7 @@ from ngan.losses import (
     projected_discriminator_loss,
     r1_penalty,
     reconstruction_loss,
+    structure_loss,
 )
 from ngan.masks import composite, crop, crop_box
 from ngan.model import NGANOutput
@@ -278,7 +279,11 @@ def _generator_half(
         "image_g/feature_matching": zero,
         "image_g/projected": zero,
         "image_g/perceptual": zero,
+        "image_g/structure": zero,
     }
+    if config.lambda_structure:
+        alike = structure_loss(output.composite, batch.image, batch.mask)
+        terms["image_g/structure"] = config.lambda_structure * alike
     if use_critics:
         networks.discriminators.requires_grad_(False)  # else they would collect the generators' gradient
         with autocast:
@@ -303,7 +308,7 @@ def _generator_half(
     image_g = image_generator_loss(
         *(
             terms[f"image_g/{term}"]
-            for term in ("reconstruction", "adversarial", "feature_matching", "projected", "perceptual")
+            for term in ("reconstruction", "adversarial", "feature_matching", "projected", "perceptual", "structure")
         )
     )
     # The code is not detached on its way into the image generator: so the reconstruction of the final image reaches

@@ -14,9 +14,10 @@ from launching import ROOT, draw_faces, train
 
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
+from ngan.launch import check_same_start
 from ngan.model import NGAN
+from ngan.run import Run
 from ngan.stopping import Stop
-from train_accelerate import _agree, check_same_start
 
 CONFIGS = ROOT / "configs"
 # Runs the training script and notes, for each process, what it saw and what it wrote.
@@ -157,15 +158,15 @@ def test_processes_agree_on_the_end_and_on_the_clock_that_the_learning_rate_foll
         parts = {"config": TrainConfig(max_train_minutes=10.0), "counters": Counters(step=step), "stop": Stop()}
         return SimpleNamespace(accelerator=accelerator, minutes=1.5, **parts)
 
-    assert _agree(run(10, False, [0.0, 0.0, 2.25]), minutes=2.5) == (False, 2.25)
-    assert _agree(run(10, True, [0.0, 0.0, 0.0]), minutes=2.25) == (False, 2.25)
-    assert _agree(run(11, False, [1.0, 15.0, 9.0]), minutes=11.0) == (
+    assert Run.agree(run(10, False, [0.0, 0.0, 2.25]), minutes=2.5) == (False, 2.25)
+    assert Run.agree(run(10, True, [0.0, 0.0, 0.0]), minutes=2.25) == (False, 2.25)
+    assert Run.agree(run(11, False, [1.0, 15.0, 9.0]), minutes=11.0) == (
         False,
         1.5,
     )  # not asked: the device need not wait
-    assert _agree(run(15, True, [0.0, 0.0, 0.0]), minutes=10.0) == (True, 10.0)
+    assert Run.agree(run(15, True, [0.0, 0.0, 0.0]), minutes=10.0) == (True, 10.0)
     told = run(15, True, [1.0, 15.0, 0.0])
-    assert _agree(told, minutes=3.0) == (True, 3.0)
+    assert Run.agree(told, minutes=3.0) == (True, 3.0)
     assert told.stop.number == signal.SIGTERM
 
 

@@ -26,6 +26,7 @@ CONFIG = dataclasses.replace(
     framing_jitter=1.0,
     lambda_projected=0.5,
     lambda_perceptual=1.0,
+    lambda_structure=1.0,
     discriminator_optimizer="muon",
 )
 

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from ngan import losses
+from ngan.metrics import ssim
 
 LOG2 = math.log(2)
 
@@ -108,12 +109,15 @@ def test_feature_matching_at_known_values():
 
 def test_losses_of_a_batch_are_the_means_of_its_halves():
     generator = torch.Generator().manual_seed(0)
-    fake, real = (torch.rand(4, 3, 8, 8, generator=generator) * torch.arange(1, 5).view(4, 1, 1, 1) for _ in range(2))
-    mask = (torch.rand(4, 1, 8, 8, generator=generator) < torch.arange(1, 5).view(4, 1, 1, 1) / 6).float()
+    fake, real = (
+        torch.rand(4, 3, 12, 12, generator=generator) * torch.arange(1, 5).view(4, 1, 1, 1) for _ in range(2)
+    )
+    mask = (torch.rand(4, 1, 12, 12, generator=generator) < torch.arange(1, 5).view(4, 1, 1, 1) / 6).float()
     for loss in (
         lambda part: losses.feature_matching_loss([fake[part]], [real[part]]),
         lambda part: losses.reconstruction_loss(fake[part], real[part], mask[part], hole_weight=6.0),
         lambda part: losses.location_loss(fake[part, :1], mask[part]),
+        lambda part: losses.structure_loss(fake[part], real[part], mask[part]),
         lambda part: losses.discriminator_loss(real[part], fake[part]),
     ):
         halves = loss(slice(0, 2)) + loss(slice(2, 4))
@@ -148,9 +152,9 @@ def test_r1_of_two_inputs_is_the_sum():
 
 
 def test_the_five_losses_are_the_sums_they_say():
-    terms = [torch.tensor(value) for value in (1.0, 2.0, 4.0, 8.0, 16.0)]
+    terms = [torch.tensor(value) for value in (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)]
     assert losses.code_generator_loss(*terms[:4]).item() == 15
-    assert losses.image_generator_loss(*terms).item() == 31
+    assert losses.image_generator_loss(*terms).item() == 63
     zero = torch.zeros(2, 1)
     assert losses.code_discriminator_loss(zero, zero).item() == pytest.approx(2 * LOG2)
     # own 2 log 2, and half of the joint head's 2 log 2
@@ -198,6 +202,40 @@ def test_perceptual_loss_is_the_distance_in_the_hole_and_pulls_the_fake_only():
     assert loss.item() == pytest.approx(3.0, rel=1e-3)
     loss.backward()
     assert real.grad is None and (fake.grad[0, :, 0] < 0).all() and fake.grad[0, :, 1].abs().max() < 1e-4
+
+
+def test_structure_loss_is_what_ssim_lacks_to_1_over_the_hole():
+    generator = torch.Generator().manual_seed(0)
+    fake, real = (2 * torch.rand(2, 3, 24, 20, generator=generator) - 1 for _ in range(2))
+    whole = torch.ones(2, 1, 24, 20)
+    expected = 1 - ssim((fake + 1) / 2, (real + 1) / 2).mean()
+    assert losses.structure_loss(fake, real, whole).item() == pytest.approx(expected.item(), abs=1e-5)
+    assert losses.structure_loss(fake, real, 0 * whole).item() == pytest.approx(expected.item(), abs=1e-5)
+    assert losses.structure_loss(real, real, whole).item() == pytest.approx(0, abs=1e-6)
+    # of a composite only the windows over the hole count, and a hole half as large counts as much
+    mask = torch.zeros_like(whole)
+    mask[0, :, :12, 8:12], mask[1, :, 12:] = 1, 1
+    few = losses.structure_loss(torch.where(mask > 0, fake, real), real, mask).item()
+    assert 0.5 * expected.item() < few < expected.item()
+
+
+def test_structure_loss_asks_for_contrast_where_a_mean_has_the_smallest_distance():
+    """Stripes of unknown phase: grey is nearest by L1, stripes of the truth's contrast are better by structure."""
+    stripes = (torch.arange(24) % 8 < 4).float().mul(2).sub(1).expand(1, 3, 24, 24)
+    whole, moved = torch.ones(1, 1, 24, 24), stripes.roll(1, dims=-1)
+    assert (moved - stripes).abs().mean() < (0 * stripes - stripes).abs().mean()
+    assert losses.structure_loss(moved, stripes, whole) < losses.structure_loss(0 * stripes, stripes, whole)
+
+
+def test_structure_loss_pulls_the_fake_in_and_around_the_hole_only():
+    generator = torch.Generator().manual_seed(0)
+    fake, real = (2 * torch.rand(1, 3, 40, 40, generator=generator) - 1 for _ in range(2))
+    mask = torch.zeros(1, 1, 40, 40)
+    mask[..., 25:, 25:] = 1
+    fake.requires_grad_()
+    losses.structure_loss(fake, real, mask).backward()
+    assert fake.grad[..., 27:38, 27:38].abs().mean() > 1e-5
+    assert fake.grad[..., :14, :14].abs().max() < 1e-7  # further than two windows' reach
 
 
 def test_an_empty_hole_weighs_all_places_alike():

@@ -19,7 +19,8 @@ from ngan.meter import Meter
 from ngan.start import make_networks
 from ngan.training import Networks, Optimizers, make_optimizers, train_step
 
-PROJECTED = dataclasses.replace(TINY, lambda_projected=0.5, lambda_perceptual=1.0)  # all losses that there are
+# all losses that there are
+PROJECTED = dataclasses.replace(TINY, lambda_projected=0.5, lambda_perceptual=1.0, lambda_structure=1.0)
 # Operations that must know values before they can go on.
 READS = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2")
 # Calls that a mode below Python does not see: the first ones copy from a device, the last ones to it.

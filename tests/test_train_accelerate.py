@@ -23,6 +23,7 @@ import ngan.features
 import ngan.push
 import train_accelerate
 from ngan.config import TrainConfig
+from ngan.launch import warn_of_slow_bf16
 from ngan.model import NGAN, NGANDiscriminators
 
 NOTE = "Drawn by the tests, a/b and all. " * 20
@@ -314,7 +315,7 @@ def test_a_checkpoint_of_other_networks_is_refused_and_one_of_other_settings_nam
 
 def test_several_processes_that_do_not_find_together_are_refused(run, tmp_path, main, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(train_accelerate, "Accelerator", Alone)
+    monkeypatch.setattr("ngan.run.Accelerator", Alone)
     assert_one_line(
         main(run / "faces", tmp_path), "the launcher started 2 processes, of which each found itself alone"
     )
@@ -382,10 +383,10 @@ def test_an_accumulation_that_the_environment_sets_is_refused(run, tmp_path, mai
 def test_a_gpu_that_only_emulates_bf16_is_warned_of(monkeypatch, caplog):
     for supported, precision, warned in ((True, "bf16", False), (False, "no", False), (False, "bf16", True)):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, known=supported, **__: known)
-        train_accelerate.warn_of_slow_bf16(TrainConfig(mixed_precision=precision), torch.device("cuda"))
+        warn_of_slow_bf16(TrainConfig(mixed_precision=precision), torch.device("cuda"))
         assert ("--mixed_precision no" in caplog.text) is warned
     caplog.clear()
-    train_accelerate.warn_of_slow_bf16(TrainConfig(), torch.device("cpu"))
+    warn_of_slow_bf16(TrainConfig(), torch.device("cpu"))
     assert not caplog.text
 
 

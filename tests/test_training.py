@@ -266,7 +266,7 @@ def test_export_goes_back_towards_the_start_by_the_share_asked_for(tmp_path, sha
         assert torch.allclose(tensor, (1 - back) * before[name] + back * start.state_dict()[name], atol=1e-6)
 
 
-PROJECTED = dataclasses.replace(CONFIG, lambda_projected=0.5, lambda_perceptual=1.0)
+PROJECTED = dataclasses.replace(CONFIG, lambda_projected=0.5, lambda_perceptual=1.0, lambda_structure=1.0)
 
 
 @pytest.fixture
@@ -279,7 +279,8 @@ def test_heads_and_perceptual_loss_join_the_five_losses(seeing, whole_batch):
     before = weights(seeing.generators), weights(seeing.discriminators), weights(seeing.features)
     losses = train_step(seeing, make_optimizers(seeing, PROJECTED), whole_batch, PROJECTED, 1, backward)
     assert {name for name in losses if "/" not in name} == set(LOSSES)
-    terms = ("reconstruction", "adversarial", "feature_matching", "projected", "perceptual")
+    terms = ("reconstruction", "adversarial", "feature_matching", "projected", "perceptual", "structure")
+    assert losses["image_g/structure"] > 0
     assert losses["image_g"] == pytest.approx(sum(losses[f"image_g/{term}"] for term in terms).item(), rel=1e-5)
     assert all(losses[f"{name}_d"] > losses[f"{name}_d/projected"] > 0 for name in ("global", "local"))
     assert changed(before[0], seeing.generators) == set(before[0])
@@ -291,8 +292,9 @@ def test_the_generators_learn_from_the_heads_and_from_the_features(seeing, whole
     """All other weights of theirs at 0, one term at a time: what the networks learn then comes from it."""
     nothing = {f"lambda_{name}": 0.0 for name in ("coding", "reconstruction", "location", "feature_matching")}
     nothing |= {f"lambda_{name}_adversarial": 0.0 for name in ("code", "image")}
-    for name in ("lambda_projected", "lambda_perceptual"):
-        config = dataclasses.replace(PROJECTED, **nothing, **{"lambda_projected": 0.0, "lambda_perceptual": 0.0})
+    names = ("lambda_projected", "lambda_perceptual", "lambda_structure")
+    for name in names:
+        config = dataclasses.replace(PROJECTED, **nothing, **dict.fromkeys(names, 0.0))
         config = dataclasses.replace(config, **{name: 1.0})
         networks = Networks(*make_networks(config), seeing.features)
         before = weights(networks.generators)

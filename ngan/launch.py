@@ -1,0 +1,54 @@
+"""What a launch of the training looks at before it starts: what it would lose, repeat or not be told of."""
+
+import importlib.util
+import json
+import logging
+from pathlib import Path
+
+import torch
+
+from ngan.checkpoint import list_checkpoints
+from ngan.config import TrainConfig
+from ngan.disk import write_whole
+
+
+def check_tracker(name: str) -> None:
+    """Refuse a tracker whose package is missing: Accelerate would only warn and log nothing."""
+    if name != "none" and importlib.util.find_spec(name) is None:
+        raise ValueError(
+            f"report_to={name!r}: the package {name} is not installed; install it or take --report_to none"
+        )
+
+
+def warn_of_slow_bf16(config: TrainConfig, device: torch.device) -> None:
+    """Warn where a GPU computes in bfloat16 only by way of float32."""
+    emulated = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+    if emulated and config.mixed_precision == "bf16":
+        logging.warning("this GPU has no bfloat16 of its own: --mixed_precision no may well be faster")
+
+
+def check_unused(folder: Path) -> None:
+    """Refuse to start anew over another run: its log would be lost, and "latest" would go on from its checkpoints."""
+    found = list_checkpoints(folder)
+    if found:
+        raise ValueError(
+            f"output_dir={str(folder)!r} holds {found[-1].name} of another run: go on with "
+            "--resume_from_checkpoint latest, or give another folder"
+        )
+
+
+def check_same_start(steps: list[int], folder: Path) -> None:
+    """Refuse processes that resume after different updates, as they do where each machine has a folder of its own."""
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"output_dir={str(folder)!r}: the processes resume after different updates ({steps}); give a folder that "
+            "all machines share"
+        )
+
+
+def drop_metrics_after(path: Path, step: int) -> None:
+    """Remove what an earlier launch logged after the checkpoint that this one resumes from."""
+    if path.is_file():
+        lines = path.read_text().splitlines(keepends=True)
+        lines = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
+        write_whole(path, "".join(line for line in lines if json.loads(line)["step"] <= step))

@@ -1,0 +1,106 @@
+"""The objects of one training run, and what its processes agree on."""
+
+import datetime
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, set_seed
+from torch import nn
+
+from ngan.average import EMA
+from ngan.checkpoint import Counters
+from ngan.config import TrainConfig
+from ngan.data import FaceSet
+from ngan.graphs import set_learning_rate
+from ngan.samples import allow_tf32
+from ngan.start import make_features
+from ngan.stopping import Stop
+from ngan.training import Networks, Optimizers, compile_networks, make_optimizers
+
+NetworkMaker = Callable[[TrainConfig], tuple[nn.Module, nn.Module]]
+_ASK_EVERY = 5  # updates after which several processes ask each other whether to end: asking waits for the device
+
+
+class Run:
+    """The objects of one run, made once and shared by the stages of `main`."""
+
+    def __init__(self, config: TrainConfig, networks: NetworkMaker, stop: Stop) -> None:
+        self.config = config
+        self.stop = stop
+        self.folder = Path(config.output_dir)
+        self.accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(),  # else processes without a GPU would not find together
+            mixed_precision="no",  # the step itself casts: Accelerate's own cast could not be lifted for R1
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            log_with=None if config.report_to == "none" else config.report_to,
+            project_dir=self.folder,
+            # the others wait while the main process evaluates, exports and pushes: minutes or hours, not a failure
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=datetime.timedelta(days=1))],
+        )
+        world = int(os.environ.get("WORLD_SIZE", 1))
+        if self.accelerator.num_processes != world:
+            raise ValueError(
+                f"the launcher started {world} processes, of which each found itself alone: they would train "
+                f"{world} models; start them as configs/ does"
+            )
+        steps = self.accelerator.gradient_accumulation_steps
+        if steps != config.gradient_accumulation_steps:
+            raise ValueError(
+                f"gradient_accumulation_steps={config.gradient_accumulation_steps}: the environment says otherwise, "
+                f"ACCELERATE_GRADIENT_ACCUMULATION_STEPS={steps}; unset it"
+            )
+        set_seed(config.seed)
+        if config.mixed_precision == "no":
+            allow_tf32(False, False)  # PyTorch's default lets convolutions have it
+        self.generators, self.discriminators = networks(config)
+        self.generators.to(self.accelerator.device)
+        self.discriminators.to(self.accelerator.device)
+        self.average = EMA(self.generators, 1000 * config.ema_half_life)
+        features = make_features(config, self.accelerator.device)
+        bare = Networks(self.generators, self.discriminators, features)
+        optimizers = make_optimizers(bare, config)
+        prepared = self.accelerator.prepare(
+            self.generators, self.discriminators, optimizers.generators, optimizers.discriminators
+        )
+        self.bare, self.networks, self.optimizers = bare, Networks(*prepared[:2], features), Optimizers(*prepared[2:])
+        if config.compile:
+            self.networks = compile_networks(self.networks)
+        self.counters = Counters()
+        self.validation: FaceSet | torch.Tensor | None = None
+        self.validation_split = ""
+        self.minutes = 0.0  # of this launch by the main process's clock, as last told to all
+
+    @property
+    def images_per_update(self) -> int:
+        """Images of all processes and accumulated batches in one update."""
+        return self.config.batch_size * self.config.gradient_accumulation_steps * self.accelerator.num_processes
+
+    def agree(self, minutes: float) -> tuple[bool, float]:
+        """Tell whether time is up or a signal came, on any process, and the minutes of the main one.
+
+        All processes must leave the loop after the same update, and have the same learning rate until then.
+        """
+        limit = self.config.max_train_minutes
+        end = bool(self.stop.number) or (limit > 0 and minutes >= limit)
+        if self.accelerator.num_processes == 1:
+            return end, minutes
+        if self.counters.step % _ASK_EVERY:
+            return False, self.minutes
+        main = minutes if self.accelerator.is_main_process else 0.0
+        told = torch.tensor([float(end), float(self.stop.number), main], device=self.accelerator.device)
+        end, number, self.minutes = self.accelerator.reduce(told, "sum").tolist()
+        if number and not self.stop.number:
+            self.stop.number = signal.SIGTERM
+        return bool(end), self.minutes
+
+    def set_learning_rates(self, factor: float) -> None:
+        """Set both learning rates to a share of the configured ones."""
+        for optimizer, rate in (
+            (self.optimizers.generators, self.config.learning_rate),
+            (self.optimizers.discriminators, self.config.discriminator_learning_rate),
+        ):
+            set_learning_rate(optimizer, rate * factor)
