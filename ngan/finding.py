@@ -32,6 +32,10 @@ class _Levels(NamedTuple):
 _COLOURED, _TONED = _Levels(0.0, 5.0, 12.0), _Levels(-2.0, -1.0, 1.0)
 _FINE = 2  # points a cell at which damage is judged
 _FRINGE = 2  # points around it that are damaged too: what shrinking, blur and compression have spread
+# A plain area is what differs by less than so many levels of 255 from point to point, on a share of all points at
+# least; paint has edges, so where less than this part of one is told, that is a wall behind a head, not paint on it.
+_PLAIN, _PLAIN_SHARE, _PAINTED = 6, 0.005, 0.9
+_BLOB, _EDGE = 5, 6  # points that what is told of it is wide at least, and those around it that go with it
 
 
 def damage_in_face(
@@ -56,7 +60,8 @@ def damage_in_face(
         looks.append(net(seen, None))
         logits.append(_moved(_logits(looks[-1]), square.matrix(size), matrix, _FINE * size))
     levels = _TONED if is_toned(seen) else _COLOURED
-    return looks[-1], _found(np.nanmean(logits, axis=0), matrix, rgb.shape[:2], levels)
+    logits = _off_walls(np.nanmean(logits, axis=0), seen, levels)
+    return looks[-1], _found(logits, matrix, rgb.shape[:2], levels)
 
 
 def damage_in_whole(look: NGANOutput, seen: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
@@ -74,7 +79,7 @@ def damage_in_whole(look: NGANOutput, seen: torch.Tensor, size: tuple[int, int])
     fine = _FINE * logits.shape[1], _FINE * logits.shape[0]
     logits = cv2.resize(logits, fine, interpolation=cv2.INTER_LINEAR)
     levels = _TONED if is_toned(seen) else _COLOURED
-    return _found(logits, whole_matrix(size, fine), size[::-1], levels)
+    return _found(_off_walls(logits, seen, levels), whole_matrix(size, fine), size[::-1], levels)
 
 
 def continued(hole: np.ndarray, further: np.ndarray) -> np.ndarray:
@@ -110,12 +115,37 @@ def _moved(logits: np.ndarray, matrix: np.ndarray, onto: np.ndarray, size: int) 
     )
 
 
+def _off_walls(logits: np.ndarray, seen: torch.Tensor, levels: _Levels) -> np.ndarray:
+    """Return logits, (h, w), that are -inf where they tell a part of a plain area of `seen` that goes on without them.
+
+    The networks take walls behind heads for paint on them, ragged shapes on grey ones most often; paint has edges.
+
+    Args:
+        logits: (h, w), finite.
+        seen: (1, 3, H, W), [-1, 1], what the networks saw there.
+        levels: of these logits.
+    """
+    told = logits > levels.part
+    picture = (127.5 * (seen[0].permute(1, 2, 0).float().cpu().numpy() + 1)).round().clip(0, 255).astype(np.uint8)
+    picture = cv2.GaussianBlur(cv2.resize(picture, told.shape[::-1], interpolation=cv2.INTER_LINEAR), (0, 0), 1.0)
+    near = np.ones((3, 3), np.uint8)
+    steps = cv2.subtract(cv2.dilate(picture, near), cv2.erode(picture, near)).max(axis=2)
+    _, areas, sizes, _ = cv2.connectedComponentsWithStats((steps <= _PLAIN).view(np.uint8), connectivity=4)
+    points = sizes[:, cv2.CC_STAT_AREA]
+    partly = (points >= _PLAIN_SHARE * told.size) & (
+        np.bincount(areas[told], minlength=len(points)) < _PAINTED * points
+    )
+    partly[0] = False  # what is not plain
+    blobs = cv2.morphologyEx((partly[areas] & told).view(np.uint8), cv2.MORPH_OPEN, _disc(_BLOB))
+    return np.where(told & (cv2.dilate(blobs, _disc(2 * _EDGE + 1)) > 0), -np.inf, logits)
+
+
 def _found(logits: np.ndarray, matrix: np.ndarray, shape: tuple[int, int], levels: _Levels) -> np.ndarray:
     """Mark the damage that the code generator locates: (H, W), bool, in pixels of the photo; parts that are likely, if
     any is sure, and a fringe.
 
     Args:
-        logits: (h, w), finite.
+        logits: (h, w).
         matrix: maps the photo's pixels to their points.
         shape: of the photo, (H, W).
         levels: what is a part, likely and sure.
@@ -127,3 +157,7 @@ def _found(logits: np.ndarray, matrix: np.ndarray, shape: tuple[int, int], level
     kept[parts[logits > levels.likely]] = True
     found = cv2.dilate(kept[parts].view(np.uint8), np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), np.uint8))
     return warp_back(255 * found, matrix, shape) > 127
+
+
+def _disc(width: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))

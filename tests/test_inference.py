@@ -5,7 +5,6 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,7 +12,7 @@ from PIL import Image, features
 from test_faces import mark, on_cheek, photo, profile
 
 from ngan import hub, pictures
-from ngan.finding import _COLOURED, _TONED, _found, _Levels, _moved
+from ngan.finding import _COLOURED, _TONED, _Levels
 from ngan.framing import Face
 from ngan.inference import Inpainter
 from ngan.model import NGAN
@@ -450,20 +449,6 @@ def test_damage_is_looked_for_in_each_face(inpainter: Inpainter, net: NGAN):
     assert np.array_equal(np.asarray(result.final), canvas) and "No damage was found" in result.notes[0]
 
 
-def test_damage_is_what_is_sure_somewhere_and_hangs_together():
-    levels = _Levels(part=0.0, likely=4.0, sure=10.0)
-    logits, same = np.full((40, 60), -3.0, np.float32), np.array([[1.0, 0, 0], [0, 1, 0]])
-    logits[5:10, 5:10], logits[5, 5] = 1.0, 4.5  # likely in a cell
-    logits[20:25, 5:10] = 3.5  # nowhere likely
-    assert not _found(logits, same, (40, 60), levels).any()  # and sure nowhere
-    logits[20:25, 30:35] = 10.5
-    marked = np.zeros((40, 60), bool)
-    marked[3:12, 3:12] = marked[18:27, 28:37] = True  # with their fringe of two points
-    assert np.array_equal(_found(logits, same, (40, 60), levels), marked)
-    lower = _Levels(part=-2.0, likely=2.0, sure=8.0)  # the same of what is less sure throughout
-    assert np.array_equal(_found(logits - 2, same, (40, 60), lower), marked)
-
-
 @pytest.mark.parametrize("whole", [False, True])
 def test_photos_in_one_tone_have_their_own_levels(inpainter: Inpainter, monkeypatch: pytest.MonkeyPatch, whole: bool):
     asked = []
@@ -481,18 +466,6 @@ def test_photos_in_one_tone_have_their_own_levels(inpainter: Inpainter, monkeypa
     ]
     assert asked == [_COLOURED, _TONED, _TONED]
     assert ["paint over it" in own[-1] for own in notes] == [False, True, True]
-
-
-def test_looks_at_squares_of_two_sizes_meet_at_the_same_places():
-    near, closer, fine = (Face(100, 90, side, 20.0) for side in (128, 96, 128))
-    rows, columns = np.mgrid[0:180, 0:200].astype(np.float32)
-    slope = columns / 20 - rows / 30
-    at = {face: cv2.warpAffine(slope, face.matrix(32), (32, 32), flags=cv2.INTER_LINEAR) for face in (near, closer)}
-    moved = [_moved(at[face], face.matrix(32), fine.matrix(64), 64) for face in (near, closer)]
-    assert np.isfinite(moved[0]).all() and np.isnan(moved[1][0]).all() and np.isfinite(moved[1][10:54, 10:54]).all()
-    truth = cv2.warpAffine(slope, fine.matrix(64), (64, 64), flags=cv2.INTER_LINEAR)
-    for got in moved:
-        assert np.abs(got - truth)[12:52, 12:52].max() < 0.02
 
 
 def test_damage_is_followed_beyond_the_squares(inpainter: Inpainter, monkeypatch: pytest.MonkeyPatch):
