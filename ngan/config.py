@@ -88,6 +88,7 @@ class TrainConfig:
     find_share: float = 0.33  # share of the batches whose mask is hidden from the networks, in [0, 1]
     # share of their faces in one tone, damage included, whose damage has soft edges, in [0, 1]; needs look_share
     soft_share: float = 0.0
+    line_share: float = 0.0  # share of all of them with scratches in another tone over their damage, in [0, 1]
     # losses
     distance: str = "l1"  # of the reconstructions: "l1" or "mse"
     hole_weight: float = (
@@ -174,7 +175,7 @@ class TrainConfig:
         self._check("seed", self.seed < 2**32, "at most 4,294,967,295")  # NumPy takes no more
         self._check("local_size", self.local_size <= self.image_size, f"at most image_size = {self.image_size}")
         self._check("local_zoom", 1 <= self.local_zoom <= 8, "in [1, 8]")
-        for name in ("init_share", "look_share", "find_share", "soft_share"):
+        for name in ("init_share", "look_share", "find_share", "soft_share", "line_share"):
             self._check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         if self.soft_share:
             self._check("soft_share", self.look_share > 0, "0 without look_share")

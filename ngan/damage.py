@@ -21,6 +21,26 @@ _WORDS = "face photo SAMPLE 1987 hello Copyright www.example.com The quick brown
 
 
 @dataclass
+class Lines:
+    """Scratches over other damage, in one tone of their own for each sample.
+
+    Attributes:
+        numbers: (K,) int64, on the CPU, of the samples that have them.
+        mask: (K, 1, H, W), {0, 1}, 1 = scratched.
+        colour: (K, 3, 1, 1), [-1, 1].
+    """
+
+    numbers: torch.Tensor
+    mask: torch.Tensor
+    colour: torch.Tensor
+
+    def of(self, start: int, stop: int) -> "Lines":
+        """Return those of the samples from `start` to before `stop`."""
+        within = (self.numbers >= start) & (self.numbers < stop)
+        return Lines(self.numbers[within] - start, self.mask[within], self.colour[within])
+
+
+@dataclass
 class Damage:
     """Damage that is drawn, but not yet done to a picture: loaders draw it, the device does it.
 
@@ -32,6 +52,7 @@ class Damage:
         blocks: int64 numbers, on the CPU, of the samples whose masked part turns into coarse blocks.
         blurred: the same of those whose masked part is blurred.
         soft: the same of those whose damage has soft edges, as all has that was on a larger picture.
+        lines: scratches over all that; None = none.
     """
 
     mask: torch.Tensor
@@ -41,6 +62,7 @@ class Damage:
     blocks: torch.Tensor
     blurred: torch.Tensor
     soft: torch.Tensor
+    lines: Lines | None = None
 
     def of(self, start: int, stop: int) -> "Damage":
         """Return that of the samples from `start` to before `stop`."""
@@ -48,9 +70,10 @@ class Damage:
         def within(numbers: torch.Tensor) -> torch.Tensor:
             return (numbers >= start) & (numbers < stop)
 
-        noise = self.noise[within(self.noisy)]
+        numbers = (x[within(x)] - start for x in self.numbers())
+        lines = None if self.lines is None else self.lines.of(start, stop)
         return Damage(
-            self.mask[start:stop], self.colour[start:stop], noise, *(x[within(x)] - start for x in self.numbers())
+            self.mask[start:stop], self.colour[start:stop], self.noise[within(self.noisy)], *numbers, lines=lines
         )
 
     def numbers(self) -> tuple[torch.Tensor, ...]:
@@ -60,17 +83,24 @@ class Damage:
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Damage":
         """Return it with all tensors but those of numbers changed, such as moved to a device."""
         values = (change(x) for x in (self.mask, self.colour, self.noise))
-        return Damage(*values, *self.numbers())
+        lines = self.lines
+        if lines is not None:
+            lines = Lines(lines.numbers, change(lines.mask), change(lines.colour))
+        return Damage(*values, *self.numbers(), lines=lines)
+
+    def packed(self) -> "Damage":
+        """Return it with masks of one byte a pixel."""
+        lines = self.lines
+        if lines is not None:
+            lines = dataclasses.replace(lines, mask=lines.mask.bool())
+        return dataclasses.replace(self, mask=self.mask.bool(), lines=lines)
 
     def apply(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Do it to images (N, 3, H, W), [-1, 1], on its own device; return them and the mask.
 
         Where the damage is soft, the mask is all that it touches.
         """
-        share = self.mask
-        if len(self.soft):
-            numbers = self.soft.to(image.device, non_blocking=True)
-            share = share.index_copy(0, numbers, _softened(share[numbers]))
+        share = _softened_of(self.mask, self.soft)
         damaged = composite(image, self.colour.expand_as(image), share)
         for numbers, paint in (
             (self.noisy, lambda _: self.noise),
@@ -81,18 +111,32 @@ class Damage:
                 numbers = numbers.to(image.device, non_blocking=True)
                 part = image[numbers]
                 damaged[numbers] = composite(part, paint(part), share[numbers])
-        return damaged, (share > 0).to(share.dtype) if len(self.soft) else share
+        if self.lines is not None and len(self.lines.numbers):
+            numbers = self.lines.numbers.to(image.device, non_blocking=True)
+            over = torch.zeros_like(share).index_copy(0, numbers, self.lines.mask)
+            over = _softened_of(over, self.soft)
+            part, colour = damaged[numbers], self.lines.colour
+            damaged[numbers] = composite(part, colour.expand_as(part), over[numbers])
+            share = torch.maximum(share, over)
+        return damaged, (share > 0).to(share.dtype)
 
 
 def join_damage(parts: Sequence[Damage]) -> Damage:
     """Return the damage of several batches as that of one."""
     starts = itertools.accumulate((len(part.mask) for part in parts), initial=0)
+    starts = list(starts)[: len(parts)]
     shifted = [
         Damage(part.mask, part.colour, part.noise, *(x + start for x in part.numbers()))
-        for part, start in zip(parts, starts, strict=False)
+        for part, start in zip(parts, starts, strict=True)
     ]
-    names = [field.name for field in dataclasses.fields(Damage)]
-    return Damage(*(torch.cat([getattr(part, name) for part in shifted]) for name in names))
+    names = [field.name for field in dataclasses.fields(Damage) if field.name != "lines"]
+    joined = Damage(*(torch.cat([getattr(part, name) for part in shifted]) for name in names))
+    if parts[0].lines is not None:
+        numbers = torch.cat([part.lines.numbers + start for part, start in zip(parts, starts, strict=True)])
+        joined.lines = Lines(
+            numbers, *(torch.cat([getattr(part.lines, x) for part in parts]) for x in ("mask", "colour"))
+        )
+    return joined
 
 
 def _solid(n: int, height: int, width: int, generator: torch.Generator) -> Damage:
@@ -116,8 +160,7 @@ def _noise(n: int, height: int, width: int, generator: torch.Generator) -> Damag
 def _scratch(n: int, height: int, width: int, generator: torch.Generator) -> Damage:
     """Thin light, dark or coloured lines, 1 to 3 % of the shorter side wide."""
     mask = stroke_masks(n, height, width, generator, 6, 3, brush=(0.008, 0.03), step=(0.2, 0.6))
-    light = torch.where(uniform(n, generator).view(n, 1, 1, 1) < 0.5, 0.9, -0.9)
-    return _painted(mask, torch.where(uniform(n, generator).view(n, 1, 1, 1) < 0.6, light, _colour(n, generator)))
+    return _painted(mask, _scratch_colour(n, generator))
 
 
 def _text(n: int, height: int, width: int, generator: torch.Generator) -> Damage:
@@ -166,14 +209,24 @@ def draw_damage(
     generator: torch.Generator,
     kind: str | None = None,
     soft: torch.Tensor | None = None,
+    lined: float = 0.0,
 ) -> Damage:
-    """Draw damage for `n` images of `height` x `width` pixels, as `damage`; `soft` has the chance of each (n,)."""
+    """Draw damage for `n` images of `height` x `width` pixels, as `damage`; `soft` has the chance of each, (n,), and
+    `lined` is that of scratches over it."""
     if kind is not None and kind not in _MAKERS:
         raise ValueError(f"damage: {kind!r} is not one of {', '.join(DAMAGE_KINDS)}")
     drawn = _draw_kinds(n, height, width, generator) if kind is None else _MAKERS[kind](n, height, width, generator)
     if soft is not None:
         drawn.soft = (uniform(n, generator) < soft).nonzero().flatten()
+    if lined:
+        drawn.lines = _draw_lines((uniform(n, generator) < lined).nonzero().flatten(), height, width, generator)
     return drawn
+
+
+def _draw_lines(numbers: torch.Tensor, height: int, width: int, generator: torch.Generator) -> Lines:
+    """Draw scratches over samples of these numbers: more, longer and of more widths than `_scratch` draws alone."""
+    mask = stroke_masks(len(numbers), height, width, generator, 8, 4, brush=(0.006, 0.035), step=(0.2, 0.6))
+    return Lines(numbers, mask, _scratch_colour(len(numbers), generator))
 
 
 def _draw_kinds(n: int, height: int, width: int, generator: torch.Generator) -> Damage:
@@ -220,6 +273,14 @@ def _painted(mask: torch.Tensor, colour: torch.Tensor) -> Damage:
     return Damage(mask, colour, mask.new_empty(0, 3, *mask.shape[2:]), none, none, none, none)
 
 
+def _softened_of(mask: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """Return masks (N, 1, H, W) with those of the samples `numbers` softened."""
+    if not len(numbers):
+        return mask
+    numbers = numbers.to(mask.device, non_blocking=True)
+    return mask.index_copy(0, numbers, _softened(mask[numbers]))
+
+
 def _softened(mask: torch.Tensor) -> torch.Tensor:
     """Return what share of each pixel damage covers if its edges, and with them its thinnest lines, are spread."""
     padded = F.pad(mask, (1, 1, 1, 1), mode="replicate")
@@ -244,6 +305,12 @@ def _colour(n: int, generator: torch.Generator) -> torch.Tensor:
     kind = uniform(n, generator).view(n, 1, 1, 1)
     colour = torch.where(kind < 0.5, colour[:, :1].expand_as(colour), colour)
     return torch.where(kind < 0.3, colour.sign(), colour)
+
+
+def _scratch_colour(n: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw a light, a dark or any colour for each sample, (N, 3, 1, 1)."""
+    light = torch.where(uniform(n, generator).view(n, 1, 1, 1) < 0.5, 0.9, -0.9)
+    return torch.where(uniform(n, generator).view(n, 1, 1, 1) < 0.6, light, _colour(n, generator))
 
 
 @lru_cache(maxsize=64)

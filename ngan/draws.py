@@ -102,7 +102,7 @@ class Draws:
     def packed(self) -> "Draws":
         """Return them with masks of one byte a pixel, for the way to a device."""
         hole = self.hole
-        packed = dataclasses.replace(hole, mask=hole.mask.bool()) if isinstance(hole, Damage) else hole.bool()
+        packed = hole.packed() if isinstance(hole, Damage) else hole.bool()
         return dataclasses.replace(self, hole=packed)
 
 
@@ -122,14 +122,14 @@ def draw(n: int, size: int, config: TrainConfig, generator: torch.Generator) -> 
     Args:
         n: faces.
         size: side of the pictures after reframing, in pixels.
-        config: `framing_jitter`, `look_share`, `find_share`, `soft_share` and `masks` count.
+        config: `framing_jitter`, `look_share`, `find_share`, `soft_share`, `line_share` and `masks` count.
         generator: source of the draws.
     """
     framings = draw_framings(n, config.framing_jitter, generator) if config.framing_jitter else None
     looks = draw_looks(n, config.look_share, generator) if config.look_share else None
     if torch.rand((), generator=generator, device=generator.device) < config.find_share:
         soft = config.soft_share * looks.printed(n) if looks and config.soft_share else None
-        return Draws(framings, draw_damage(n, size, size, generator, soft=soft), size, looks)
+        return Draws(framings, draw_damage(n, size, size, generator, soft=soft, lined=config.line_share), size, looks)
     return Draws(framings, make_masks(config.masks, n, size, size, generator), size, looks)
 
 

@@ -116,7 +116,9 @@ def test_a_stream_smaller_than_a_batch_is_refused(face_folder):
 @pytest.mark.parametrize("find_share", [0.0, 1.0])
 def test_a_draft_holds_all_that_the_batch_is_made_of(find_share):
     """With more than one block of draws, and all kinds of damage, which a draft keeps apart by sample."""
-    config = TrainConfig(image_size=32, batch_size=40, find_share=find_share, look_share=0.3, soft_share=0.5)
+    config = TrainConfig(
+        image_size=32, batch_size=40, find_share=find_share, look_share=0.3, soft_share=0.5, line_share=0.5
+    )
     side = source_size(config.image_size, config.framing_jitter)
     generator = torch.Generator().manual_seed(0)
     faces = list(torch.randint(0, 256, (50, 3, side, side), generator=generator, dtype=torch.uint8))
@@ -152,7 +154,9 @@ def test_a_gpu_gets_loader_processes_unless_told_otherwise(face_folder, monkeypa
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("find_share", [0.0, 1.0])
 def test_the_gpu_makes_of_a_draft_what_the_cpu_does(find_share):
-    config = TrainConfig(image_size=128, batch_size=64, find_share=find_share, look_share=0.3, soft_share=0.5)
+    config = TrainConfig(
+        image_size=128, batch_size=64, find_share=find_share, look_share=0.3, soft_share=0.5, line_share=0.5
+    )
     side = source_size(config.image_size, config.framing_jitter)
     faces = list(torch.randint(0, 256, (64, 3, side, side), dtype=torch.uint8))
     draft = TrainingBatches(faces, config, 0, 1, drafts=True)[0].pin_memory()

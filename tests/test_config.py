@@ -52,6 +52,7 @@ def test_a_written_configuration_reads_as_itself(tmp_path):
         ("look_share", -0.1, r"in \[0, 1\]"),
         ("soft_share", 2.0, r"in \[0, 1\]"),
         ("soft_share", 0.5, "0 without look_share"),
+        ("line_share", -0.1, r"in \[0, 1\]"),
         ("init_share", 1.5, r"in \[0, 1\]"),
         ("init_share", 0.5, "0 without init_from"),
         ("learning_rate", 0.0, "between 0 and 1"),

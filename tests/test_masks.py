@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ngan.damage import DAMAGE_KINDS, Damage, damage
+from ngan.damage import DAMAGE_KINDS, Damage, damage, draw_damage, join_damage
 from ngan.masks import MASK_KINDS, MIX, box_masks, composite, crop, crop_box, make_masks
 
 # Smallest and largest share of the image that one mask may cover, and the smallest and largest mean over many.
@@ -142,6 +142,25 @@ def test_soft_lines_cover_half_and_touch_their_sides():
     damaged, mask = paint.apply(torch.zeros(1, 3, 9, 9))
     assert torch.equal(mask[0, 0, 4], torch.tensor([0.0, 0, 0, 1, 1, 1, 0, 0, 0]))
     assert torch.equal(damaged[0, 0, 4], torch.tensor([0.0, 0, 0, 0.25, 0.5, 0.25, 0, 0, 0]))
+
+
+def test_scratches_in_another_tone_lie_over_the_damage_and_change_nothing_else():
+    n, image = 40, images(40)
+    soft = torch.full((n,), 0.5)
+    plain, lined = (draw_damage(n, 64, 64, seeded(2), soft=soft, lined=share) for share in (0.0, 0.5))
+    (before, inside), (after, marked) = plain.apply(image), lined.apply(image)
+    numbers = lined.lines.numbers
+    assert 10 < len(numbers) < 30 and torch.equal(lined.soft, plain.soft)
+    others = [number for number in range(n) if number not in numbers]
+    assert torch.equal(after[others], before[others]) and torch.equal(marked[others], inside[others])
+    assert (marked >= inside).all() and (marked > inside)[numbers].flatten(1).any(1).float().mean() > 0.9
+    hard = torch.tensor([number not in lined.soft for number in numbers])
+    assert hard.any() and not hard.all()  # with soft edges where the damage has them
+    on, colour = lined.lines.mask.bool().expand(-1, 3, -1, -1), lined.lines.colour.expand(-1, 3, 64, 64)
+    assert torch.equal(after[numbers][hard][on[hard]], colour[hard][on[hard]])
+    assert torch.equal(after[numbers][hard][~on[hard]], before[numbers][hard][~on[hard]])
+    joined = join_damage([lined.of(0, 15), lined.of(15, n)])
+    assert torch.equal(joined.apply(image)[0], after) and torch.equal(joined.lines.numbers, numbers)
 
 
 @pytest.mark.parametrize("kind", [*DAMAGE_KINDS, None])
