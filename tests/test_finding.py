@@ -39,11 +39,13 @@ def test_looks_at_squares_of_two_sizes_meet_at_the_same_places():
 
 @pytest.fixture
 def portrait() -> np.ndarray:
-    """A grey wall, a little uneven, with a textured head before its right half, (64, 64, 3), uint8."""
+    """A wall, grey and a little uneven, with a textured head before its right half, (64, 64, 3), uint8."""
     random = np.random.default_rng(0)
     picture = np.repeat(np.linspace(WALL, WALL + 25, 64)[:, None], 64, axis=1) + random.normal(0, 1, (64, 64))
     picture[:, 34:] = random.uniform(60, 220, (64, 30))
-    return np.repeat(picture[..., None], 3, axis=2).round().clip(0, 255).astype(np.uint8)
+    picture = np.repeat(picture[..., None], 3, axis=2)
+    picture[:, 34:] *= (1.1, 0.9, 0.8)
+    return picture.round().clip(0, 255).astype(np.uint8)
 
 
 def told(*boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -57,7 +59,7 @@ def told(*boxes: tuple[int, int, int, int]) -> np.ndarray:
 
 def kept(picture: np.ndarray, logits: np.ndarray) -> np.ndarray:
     seen = torch.from_numpy(picture).permute(2, 0, 1)[None] / 127.5 - 1
-    after = _off_walls(logits, seen, LEVELS)
+    after = _off_walls(logits, seen)
     assert np.array_equal(after[after > -np.inf], logits[after > -np.inf])
     return after > LEVELS.part
 
@@ -81,3 +83,15 @@ def test_a_wall_that_is_told_as_a_whole_stays_told(portrait):
     """Nothing tells it from a print whose one side is gone."""
     logits = told((0, 64, 0, 34))
     assert np.array_equal(kept(portrait, logits), logits > 0)
+
+
+def test_a_plain_area_that_reaches_no_border_may_be_told_in_part(portrait):
+    portrait[16:44, 38:60] = PAINT  # a large box of paint, of which the networks see half
+    logits = told((20, 40, 40, 50))
+    assert np.array_equal(kept(portrait, logits), logits > 0)
+
+
+def test_walls_in_photos_in_one_tone_are_left_to_their_levels(portrait):
+    logits = told((20, 50, 10, 34))
+    grey = np.repeat(portrait.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    assert np.array_equal(kept(grey, logits), logits > 0)
