@@ -1,19 +1,21 @@
 """Small nets, a seeded batch and drawn faces, for all tests."""
 
 import importlib.util
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import gradio as gr
-import numpy as np
 import pytest
 import torch
 from editor import ROOT, aged, page_model
 from fake_hub import FakeHub
 from huggingface_hub import constants
-from PIL import Image, ImageDraw
+from launching import NOTE, draw_face, draw_faces, train
+from launching import TINY as TINY_OPTIONS
 
+import train_accelerate
 from ngan.config import TrainConfig
 from ngan.model import NGAN, NGANDiscriminators
 
@@ -66,30 +68,6 @@ def face_folder(tmp_path: Path) -> Path:
     return tmp_path / "faces"
 
 
-def draw_face(seed: int, size: int = 64) -> Image.Image:
-    """Draw hair, head, eyes, nose and mouth, about where an aligned face has them, RGB of `size` pixels a side."""
-    random = np.random.default_rng(seed)
-
-    def colour(low: int, high: int) -> tuple[int, ...]:
-        return tuple(int(value) for value in random.integers(low, high, 3))
-
-    def ellipse(x: float, y: float, rx: float, ry: float, fill: tuple[int, ...]) -> None:
-        pen.ellipse([size * (x - rx), size * (y - ry), size * (x + rx), size * (y + ry)], fill=fill)
-
-    image = Image.new("RGB", (size, size), colour(0, 256))
-    pen = ImageDraw.Draw(image)
-    x, y = 0.5 + random.uniform(-0.03, 0.03, 2)
-    wide, iris, skin = random.uniform(0.26, 0.34), colour(10, 120), colour(120, 240)
-    ellipse(x, y - 0.08, wide + 0.06, 0.40, colour(0, 130))
-    ellipse(x, y + 0.02, wide, 0.38, skin)
-    for side in (-1, 1):
-        ellipse(x + 0.14 * side, y - 0.06, 0.06, 0.035, (245, 245, 245))
-        ellipse(x + 0.14 * side, y - 0.06, 0.028, 0.028, iris)
-    ellipse(x, y + 0.07, 0.03, 0.07, tuple(int(0.85 * value) for value in skin))
-    ellipse(x, y + 0.22, random.uniform(0.08, 0.14), 0.03, (170, 50, 60))
-    return image
-
-
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The page, of a tiny model that sees damage here and there, on a folder a killed server left something in."""
@@ -124,3 +102,37 @@ def hub(tmp_path, monkeypatch):
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.delenv("HF_TOKEN", raising=False)
         yield hub
+
+
+@pytest.fixture
+def main(capsys) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
+    """`train_accelerate.main` with tiny networks: (faces, output, *arguments) -> what a process would have given.
+
+    On one thread, as `launching.train`: another number of threads adds in another order, and rounds otherwise.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def run(faces: Path, output: Path, *arguments: str) -> subprocess.CompletedProcess:
+        capsys.readouterr()
+        words = ["--dataset", str(faces), "--output_dir", str(output), *TINY_OPTIONS, *arguments]
+        status = train_accelerate.main(words)
+        return subprocess.CompletedProcess(words, status, *capsys.readouterr())
+
+    yield run
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A finished run of 6 updates with checkpoints every 2, and its faces beside it."""
+    folder = tmp_path_factory.mktemp("train")
+    draw_faces(folder / "faces")
+    done = train(
+        folder / "faces",
+        folder / "run",
+        *"--max_train_steps 6 --checkpoint_every 2 --checkpoints_keep 2 --sample_every 3 --sample_faces 3".split(),
+        *("--data_note", NOTE),
+    )
+    assert done.returncode == 0, done.stderr
+    return folder

@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import draw_face
+import numpy as np
+from PIL import Image, ImageDraw
 
+NOTE = "Drawn by the tests, a/b and all. " * 20
 ROOT = Path(__file__).parent.parent
 TINY = (
     "--image_size 32 --code_width 8 --image_width 8 --blocks 1 --attention_every 1 --discriminator_width 4 "
@@ -22,6 +24,16 @@ def draw_faces(folder: Path, train: int = 12, validation: int = 4) -> Path:
         for seed in seeds:
             draw_face(seed, 40).save(folder / split / f"{seed:03}.png")
     return folder
+
+
+def assert_one_line(done: subprocess.CompletedProcess, *complaints: str) -> None:
+    """Assert that a run ended with status 2 and one line of error that holds `complaints`."""
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("train_accelerate.py: error: ")]
+    assert len(errors) == 1 and errors == done.stderr.splitlines()[-1:]
+    for complaint in complaints:
+        assert complaint in errors[0]
 
 
 def environment(more: dict[str, str] | None = None) -> dict[str, str]:
@@ -42,3 +54,27 @@ def train(
     command = [sys.executable, *(launcher if accelerate_config else []), str(script)]
     command += ["--dataset", str(faces), "--output_dir", str(output), *TINY, *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment(variables), capture_output=True, text=True, timeout=300)
+
+
+def draw_face(seed: int, size: int = 64) -> Image.Image:
+    """Draw hair, head, eyes, nose and mouth, about where an aligned face has them, RGB of `size` pixels a side."""
+    random = np.random.default_rng(seed)
+
+    def colour(low: int, high: int) -> tuple[int, ...]:
+        return tuple(int(value) for value in random.integers(low, high, 3))
+
+    def ellipse(x: float, y: float, rx: float, ry: float, fill: tuple[int, ...]) -> None:
+        pen.ellipse([size * (x - rx), size * (y - ry), size * (x + rx), size * (y + ry)], fill=fill)
+
+    image = Image.new("RGB", (size, size), colour(0, 256))
+    pen = ImageDraw.Draw(image)
+    x, y = 0.5 + random.uniform(-0.03, 0.03, 2)
+    wide, iris, skin = random.uniform(0.26, 0.34), colour(10, 120), colour(120, 240)
+    ellipse(x, y - 0.08, wide + 0.06, 0.40, colour(0, 130))
+    ellipse(x, y + 0.02, wide, 0.38, skin)
+    for side in (-1, 1):
+        ellipse(x + 0.14 * side, y - 0.06, 0.06, 0.035, (245, 245, 245))
+        ellipse(x + 0.14 * side, y - 0.06, 0.028, 0.028, iris)
+    ellipse(x, y + 0.07, 0.03, 0.07, tuple(int(0.85 * value) for value in skin))
+    ellipse(x, y + 0.22, random.uniform(0.08, 0.14), 0.03, (170, 50, 60))
+    return image

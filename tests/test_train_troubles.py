@@ -1,0 +1,221 @@
+"""The training script in trouble: signals, full disks, broken losses, and what it refuses; drawn faces."""
+
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from launching import ROOT, TINY, assert_one_line, draw_faces, environment
+from PIL import Image
+
+import ngan.features
+import train_accelerate
+from ngan.config import TrainConfig
+from ngan.launch import warn_of_slow_bf16
+
+pytestmark = pytest.mark.slow
+
+
+def test_features_that_are_not_installed_are_refused_in_one_line(trained, tmp_path, main, monkeypatch):
+    monkeypatch.setattr(ngan.features, "PACKAGE", "no_such_package==1")
+    done = main(trained / "faces", tmp_path / "run", "--lambda_perceptual", "1")
+    assert_one_line(done, "pip install no_such_package==1")
+
+
+def test_sigterm_to_the_whole_group_saves_and_ends_with_its_number(trained, tmp_path):
+    command = [sys.executable, str(ROOT / "train_accelerate.py"), "--dataset", str(trained / "faces"), *TINY]
+    command += ["--output_dir", str(tmp_path), "--max_train_steps", "100000", "--validation_split", ""]
+    process = subprocess.Popen(
+        [*command, "--num_workers", "1"],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    log = tmp_path / "metrics.jsonl"
+    for _ in range(900):
+        if log.is_file() and log.read_text().count("\n") >= 2:
+            break
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGTERM)  # a scheduler tells the loader's worker too
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, err.decode()
+    assert "--resume_from_checkpoint latest" in out.decode() and "Traceback" not in err.decode()
+    (checkpoint,) = tmp_path.glob("checkpoint-*")
+    assert json.loads((checkpoint / "state.json").read_text())["counters"]["step"] >= 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_evaluation_ends_at_once_and_the_resumed_run_goes_straight_on_with_it(
+    trained, tmp_path, main, monkeypatch, number
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(train_accelerate, "evaluate", lambda *_, **__: signal.raise_signal(number))
+        done = main(trained / "faces", tmp_path, "--max_train_steps", "2")
+    assert done.returncode == 128 + number
+    assert done.stdout.splitlines()[-1] == (
+        f"{number.name}: the state after update 2 is saved, go on with --resume_from_checkpoint latest"
+    )
+    assert not (tmp_path / "model").exists()
+    with open(tmp_path / "metrics.jsonl", "a") as log:
+        log.write('{"step": 2, "images_s')  # as a kill leaves a line
+    (tmp_path / ".partial-model").mkdir()
+    monkeypatch.setattr(train_accelerate, "train_step", lambda *_: pytest.fail("an update too many"))
+    monkeypatch.setattr(train_accelerate, "make_batches", lambda *_, **__: pytest.fail("faces read for nothing"))
+    done = main(trained / "faces", tmp_path, *"--max_train_steps 2 --resume_from_checkpoint latest".split())
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "model/results.json").is_file() and not (tmp_path / ".partial-model").exists()
+    assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2]
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_and_the_checkpoint_before_it_stays(
+    trained, tmp_path, main, monkeypatch
+):
+    def broken(networks, optimizers, batch, config, step, backward):
+        losses = original(networks, optimizers, batch, config, step, backward)
+        return losses | ({"local_d": losses["local_d"] * float("nan")} if step == 4 else {})
+
+    original = train_accelerate.train_step
+    arguments = "--max_train_steps 6 --checkpoint_every 2 --validation_split".split() + [""]
+    with monkeypatch.context() as patch:
+        patch.setattr(train_accelerate, "train_step", broken)
+        done = main(trained / "faces", tmp_path, *arguments, "--log_every", "2")
+    assert_one_line(done, "local_d=nan by step 6: lower the learning rate and resume from the last checkpoint")
+    assert [path.name for path in sorted(tmp_path.glob("checkpoint-*"))] == [
+        "checkpoint-0000002",
+        "checkpoint-0000004",
+    ]
+    assert main(trained / "faces", tmp_path, *arguments, "--resume_from_checkpoint", "latest").returncode == 0
+
+
+def test_a_weight_broken_by_the_last_update_is_not_saved(trained, tmp_path, main, monkeypatch):
+    def broken(networks, optimizers, batch, config, step, backward):
+        losses = original(networks, optimizers, batch, config, step, backward)
+        if step == 3:
+            next(networks.discriminators.parameters()).data[:1] = float("inf")
+        return losses
+
+    original = train_accelerate.train_step
+    monkeypatch.setattr(train_accelerate, "train_step", broken)
+    done = main(trained / "faces", tmp_path, *"--max_train_steps 6 --checkpoint_every 2 --sample_every 0".split())
+    assert_one_line(done, "is not finite after step 4: lower the learning rate and resume from the last checkpoint")
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-0000002"]
+
+
+@pytest.mark.parametrize(("stage", "calls"), [("save_checkpoint", 2), ("export_run", 1)])
+def test_a_full_disk_ends_the_run_without_loss_and_it_goes_on_when_there_is_room(
+    trained, tmp_path, main, monkeypatch, stage, calls
+):
+    original, (soft, hard) = getattr(train_accelerate, stage), resource.getrlimit(resource.RLIMIT_FSIZE)
+    left = [calls]
+
+    def on_a_full_disk(*arguments):
+        left[0] -= 1
+        if left[0] == 0:  # from now on the kernel refuses to write more than this into a file
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        return original(*arguments)
+
+    arguments = "--max_train_steps 4 --checkpoint_every 2 --sample_every 0 --evaluate_limit 2".split()
+    with monkeypatch.context() as patch:
+        patch.setattr(train_accelerate, stage, on_a_full_disk)
+        try:
+            done = main(trained / "faces", tmp_path, *arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert_one_line(done, os.strerror(errno.EFBIG), "make room there and go on with --resume_from_checkpoint latest")
+    kept = ["checkpoint-0000002"] if stage == "save_checkpoint" else ["checkpoint-0000002", "checkpoint-0000004"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*kept, "config.json", "metrics.jsonl"]
+    assert main(trained / "faces", tmp_path, *arguments, "--resume_from_checkpoint", "latest").returncode == 0
+    assert (tmp_path / "model/model.safetensors").is_file()
+
+
+def test_pictures_that_cannot_be_used_are_named_and_left_out(trained, tmp_path, main, caplog):
+    faces = draw_faces(tmp_path / "faces") / "train"
+    (faces / "broken.png").write_bytes((faces / "000.png").read_bytes()[:200])
+    Image.new("RGB", (1, 1)).save(faces / "dot.png")
+    Image.new("1", (20_000, 20_000)).save(faces / "huge.png")
+    done = main(tmp_path / "faces", tmp_path / "run", *"--max_train_steps 3 --validation_split".split(), "")
+    assert done.returncode == 0, done.stderr
+    warnings = [record.getMessage() for record in caplog.records if "skipped picture" in record.getMessage()]
+    assert len(warnings) == 3
+    reasons = {"broken.png": "not a picture that can be read", "dot.png": "1x1 pixels", "huge.png": "400000000 pixels"}
+    for name, reason in reasons.items():
+        assert sum(name in warning and reason in warning for warning in warnings) == 1
+
+
+def test_a_checkpoint_of_other_networks_is_refused_and_one_of_other_settings_named(trained, tmp_path, main, caplog):
+    arguments = "--max_train_steps 2 --validation_split".split() + [""]
+    assert main(trained / "faces", tmp_path, *arguments).returncode == 0
+    again = (*arguments, "--resume_from_checkpoint", "latest")
+    assert_one_line(main(trained / "faces", tmp_path, *again, "--blocks", "2"), "does not fit NGAN", "image_generator")
+    caplog.clear()
+    assert main(trained / "faces", tmp_path, *again, "--log_every", "2").returncode == 0
+    assert "other settings" not in caplog.text
+    assert main(trained / "faces", tmp_path, *again, "--seed", "9", "--max_train_steps", "3").returncode == 0
+    assert "the run goes on with the new: max_train_steps 2 -> 3, seed 0 -> 9" in caplog.text
+
+
+def test_several_processes_that_do_not_find_together_are_refused(trained, tmp_path, main, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("ngan.run.Accelerator", Alone)
+    assert_one_line(
+        main(trained / "faces", tmp_path), "the launcher started 2 processes, of which each found itself alone"
+    )
+
+
+class Alone:
+    """An Accelerator that took no notice of the other processes."""
+
+    num_processes = 1
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+
+def test_a_new_run_over_another_is_refused_and_nothing_of_that_is_lost(trained, main):
+    before = {path: path.stat().st_mtime_ns for path in (trained / "run").rglob("*")}
+    done = main(trained / "faces", trained / "run", "--max_train_steps", "2")
+    assert_one_line(done, "holds checkpoint-0000006 of another run: go on with --resume_from_checkpoint latest")
+    assert before == {path: path.stat().st_mtime_ns for path in (trained / "run").rglob("*")}
+
+
+def test_the_folder_of_a_run_is_no_checkpoint_to_go_on_from(trained, tmp_path, main):
+    done = main(trained / "faces", tmp_path / "run", "--resume_from_checkpoint", str(trained / "run"))
+    assert_one_line(done, "the folder of a run, not of a checkpoint", "checkpoint-0000006, or latest")
+
+
+def test_an_accumulation_that_the_environment_sets_is_refused(trained, tmp_path, main, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    done = main(trained / "faces", tmp_path / "run", "--max_train_steps", "1")
+    assert_one_line(done, "gradient_accumulation_steps=1", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS=4")
+    options = "--max_train_steps 1 --evaluate_limit 1 --gradient_accumulation_steps 4".split()
+    assert main(trained / "faces", tmp_path / "run", *options).returncode == 0
+
+
+def test_a_gpu_that_only_emulates_bf16_is_warned_of(monkeypatch, caplog):
+    for supported, precision, warned in ((True, "bf16", False), (False, "no", False), (False, "bf16", True)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, known=supported, **__: known)
+        warn_of_slow_bf16(TrainConfig(mixed_precision=precision), torch.device("cuda"))
+        assert ("--mixed_precision no" in caplog.text) is warned
+    caplog.clear()
+    warn_of_slow_bf16(TrainConfig(), torch.device("cpu"))
+    assert not caplog.text
+
+
+def test_a_signal_while_the_faces_are_loaded_ends_the_run_at_once(trained, tmp_path, main, monkeypatch):
+    def loading(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+        raise AssertionError("the signal waited for the faces")
+
+    monkeypatch.setattr(train_accelerate, "make_batches", loading)
+    done = main(trained / "faces", tmp_path / "run", "--max_train_steps", "2")
+    assert done.returncode == 128 + signal.SIGTERM and "SIGTERM: stopped at once" in done.stdout
