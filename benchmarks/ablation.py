@@ -6,9 +6,9 @@
 Each variant (`benchmarks.ablation_variants`) is trained by `train_accelerate.main`, and so resumes from its last
 checkpoint when this program is started again; a finished one, whose JSON is there, is skipped. Options other than
 those below go to the training script, for all variants; a variant's own fields stand over them. Common to all: holes
-are given (find_share 0), since a peer can do nothing else, and the local critic's window is of one size (local_zoom
-1), as GLCIC's is; the phases take the shares of the updates that GLCIC published (18 % generators alone, 2 % critics
-alone), unless options say otherwise.
+are given (find_share 0), since a peer can do nothing else, the local critic's window is of one size (local_zoom 1), as
+GLCIC's is, and there is no structure loss (lambda_structure 0), which would serve all of them; the phases take the
+shares of the updates that GLCIC published (18 % generators alone, 2 % critics alone), unless options say otherwise.
 
 The Frechet distance needs `pip install --no-deps facenet-pytorch==2.6.0`, or `--features none`.
 """
@@ -86,6 +86,7 @@ def variant_arguments(name: str, seed: int, folder: Path, rest: list[str]) -> li
     common = {
         "find_share": 0.0,
         "local_zoom": 1.0,
+        "lambda_structure": 0.0,
         "generator_only_steps": round(PHASES[0] * steps),
         "discriminator_only_steps": round(PHASES[1] * steps),
         "warmup_steps": min(TrainConfig.warmup_steps, steps // 20),

@@ -65,6 +65,12 @@ VARIANTS: dict[str, Variant] = {
         "heads on ImageNet features, perceptual loss", {"lambda_projected": 0.5, "lambda_perceptual": 1.0}
     ),
     "structure": Variant("structural similarity of the fill as a loss", {"lambda_structure": 1.0}),
+    "structure_3": Variant("structural similarity of the fill as a loss, weighted 3", {"lambda_structure": 3.0}),
+    "structure_3_longer": Variant(
+        f"the same, with as many operations in training as GLCIC ({_GLCIC_COST} times the updates)",
+        {"lambda_structure": 3.0},
+        updates=_GLCIC_COST,
+    ),
     "zoom": Variant("the local critic's window enlarged around small holes", {"local_zoom": 3.0}),
     "aligned": Variant("aligned faces only", {"framing_jitter": 0.0}),
     "no_feature_matching": Variant("no feature matching", {"lambda_feature_matching": 0.0}),

@@ -21,6 +21,7 @@ from ngan.losses import (
     location_loss,
     r1_penalty,
     reconstruction_loss,
+    structure_loss,
 )
 from ngan.masks import composite, crop_box
 from ngan.model import NGAN, NGANDiscriminators, NGANOutput
@@ -125,6 +126,7 @@ class PlainTrainer:
             config.lambda_reconstruction * reconstruction(output.image)
             + config.lambda_image_adversarial * adversarial_loss(on_fake["joint"].logits)
             + config.lambda_feature_matching * sum(matching) / len(matching)
+            + config.lambda_structure * structure_loss(output.composite, batch.image, batch.mask)
         )
         self.code_g.zero_grad()
         self.image_g.zero_grad()

@@ -27,6 +27,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lambda_code_adversarial": 4e-4,
         "lambda_image_adversarial": 4e-4,
         "lambda_feature_matching": 0.0,
+        "lambda_structure": 0.0,
         "r1_gamma": 0.0,
         "ema_half_life": 0.0,
     },
@@ -103,7 +104,7 @@ class TrainConfig:
     # fooling the heads of two critics on ImageNet features, for which ngan.features names a package; 0 = no heads
     lambda_projected: float = 0.0
     lambda_perceptual: float = 0.0  # distance of those features to the truth's, while the critics take part
-    lambda_structure: float = 0.0  # 1 - SSIM of the composite's windows over the hole
+    lambda_structure: float = 3.0  # 1 - SSIM of the composite's windows over the hole
     r1_gamma: float = 0.1  # gradient penalty on real images; 0 = none
     r1_every: int = 16  # steps between penalties, each weighted by this number
     # schedule

@@ -61,7 +61,9 @@ def test_a_joint_update_reports_the_five_losses_and_changes_every_network(networ
 
 def test_losses_are_the_sums_of_their_terms(networks, whole_batch):
     losses = train_step(networks, make_optimizers(networks, CONFIG), whole_batch, CONFIG, 1, backward)
-    image_g = sum(losses[f"image_g/{term}"] for term in ("reconstruction", "adversarial", "feature_matching"))
+    terms = ("reconstruction", "adversarial", "feature_matching", "structure")
+    assert all(losses[f"image_g/{term}"] > 0 for term in terms)
+    image_g = sum(losses[f"image_g/{term}"] for term in terms)
     code_g = sum(losses[f"code_g/{term}"] for term in ("coding", "location", "adversarial"))
     assert losses["image_g"] == pytest.approx(image_g.item(), rel=1e-5)
     assert losses["code_g"] == pytest.approx(code_g.item() + losses["image_g/reconstruction"].item(), rel=1e-5)
