@@ -141,7 +141,7 @@ def _notes(results: dict[str, list[dict[str, Any]]], costs: dict[str, Any] | Non
         "All variants but `ngan_find` are given the mask at every update (`find_share 0`), since GLCIC and a single "
         "stage can do nothing else; the default recipe spends a third of its batches on finding damage, as "
         "`ngan_find` does. All but `zoom` show the local critic a window of one size (`local_zoom 1`), as GLCIC does. "
-        "All but `structure` and `structure_3` are without the structure loss, which would serve all of them.",
+        "All but the `structure` ones are without the structure loss, which would serve all of them.",
         "Figures are of the composite, known pixels untouched, rounded to 8 bits, means over faces, at the same holes "
         "for all. L1 in units of the full range. Hole: the hole's pixels only. Border: "
         f"{first['evaluation']['border_width']} pixels to each side of its border.",
