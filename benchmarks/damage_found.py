@@ -3,7 +3,8 @@
 python -m benchmarks.damage_found --pictures FOLDER --json benchmarks/damage_found.json
 
 Nothing of it is as training draws it: scratches of a few pixels, writing and plain boxes are painted on photos of any
-size, each in one colour; then photo and damage are taken once more in black and white. Counted are what is marked of
+size, each in one colour, and many scratches, light ones and dark ones, across the whole photo; then photo and damage
+are taken once more in black and white. Counted are what is marked of
 sound pictures, and for damaged ones the share of the damage that is marked, the share of the sound rest that is, but
 for a margin of 2 % of the shorter side around the damage, and the PSNR of the whole picture before and after it was
 found and filled.
@@ -18,9 +19,12 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmarks.faces_found import scratched
+from ngan.faces import find_faces
+from ngan.framing import Face
 from ngan.inference import Inpainter
 
-KINDS = ("scratches", "writing", "box")
+KINDS = ("scratches", "writing", "box", "many scratches")
 MODES = {"colour": "RGB", "black and white": "L"}
 _FIGURES = ("share found", "share of the rest marked", "psnr before", "psnr after")
 
@@ -28,6 +32,10 @@ _FIGURES = ("share found", "share of the rest marked", "psnr before", "psnr afte
 def damaged(picture: Image.Image, kind: str, random: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
     """Damage an RGB picture; returns it and where, (H, W), bool."""
     width, height = picture.size
+    if kind == "many scratches":
+        before = np.asarray(picture)
+        after = scratched(before, (find_faces(before) or [Face(width / 2, height / 2, min(width, height))])[0], random)
+        return Image.fromarray(after), (after != before).any(axis=2)
     mark = Image.new("L", picture.size, 0)
     draw, unit = ImageDraw.Draw(mark), min(picture.size) / 512
     if kind == "scratches":

@@ -192,7 +192,8 @@ def renew_figures(folder: Path, result: dict[str, Any]) -> None:
 
 def _distance(config: TrainConfig) -> str:
     name = config.distance.upper()
-    return f"a hole-weighted {name}" if config.hole_weight else f"the plain mean {name} over all pixels"
+    words = f"a hole-weighted {name}" if config.hole_weight else f"the plain mean {name} over all pixels"
+    return words + (",\nthe final image by structural similarity over the hole too" if config.lambda_structure else "")
 
 
 def _critics(config: TrainConfig, counters: Counters) -> str:

@@ -54,7 +54,10 @@ def test_a_card_claims_no_critic_that_took_no_part(model, tmp_path):
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({}, "a hole-weighted L1;"), ({"distance": "mse", "hole_weight": 0.0}, "the plain mean MSE over all pixels;")],
+    [
+        ({}, "a hole-weighted L1,\nthe final image by structural similarity over the hole too;"),
+        ({"distance": "mse", "hole_weight": 0.0, "lambda_structure": 0.0}, "the plain mean MSE over all pixels;"),
+    ],
 )
 def test_a_card_says_how_the_reconstruction_is_weighted(model, tmp_path, given, words):
     assert words in written(tmp_path / "a", model, dataset="org/faces", **given).text
