@@ -4,10 +4,9 @@ python -m benchmarks.damage_found --pictures FOLDER --json benchmarks/damage_fou
 
 Nothing of it is as training draws it: scratches of a few pixels, writing and plain boxes are painted on photos of any
 size, each in one colour, and many scratches, light ones and dark ones, across the whole photo; then photo and damage
-are taken once more in black and white. Counted are what is marked of
-sound pictures, and for damaged ones the share of the damage that is marked, the share of the sound rest that is, but
-for a margin of 2 % of the shorter side around the damage, and the PSNR of the whole picture before and after it was
-found and filled.
+are taken once more in black and white. Counted are what is marked of sound pictures, and for damaged ones the share of
+the damage that is marked, the share of the sound rest that is, but for a margin of 2 % of the shorter side around the
+damage, and the PSNR of the whole picture before and after it was found and filled.
 """
 
 import argparse

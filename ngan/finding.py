@@ -59,8 +59,7 @@ def damage_in_face(
         seen = cut(rgb, None, square, size)[0]
         looks.append(net(seen, None))
         logits.append(_moved(_logits(looks[-1]), square.matrix(size), matrix, _FINE * size))
-    levels = _TONED if is_toned(seen) else _COLOURED
-    return looks[-1], _found(_off_walls(np.nanmean(logits, axis=0), seen), matrix, rgb.shape[:2], levels)
+    return looks[-1], _marked(np.nanmean(logits, axis=0), seen, matrix, rgb.shape[:2])
 
 
 def damage_in_whole(look: NGANOutput, seen: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
@@ -77,8 +76,7 @@ def damage_in_whole(look: NGANOutput, seen: torch.Tensor, size: tuple[int, int])
     logits = _logits(look)
     fine = _FINE * logits.shape[1], _FINE * logits.shape[0]
     logits = cv2.resize(logits, fine, interpolation=cv2.INTER_LINEAR)
-    levels = _TONED if is_toned(seen) else _COLOURED
-    return _found(_off_walls(logits, seen), whole_matrix(size, fine), size[::-1], levels)
+    return _marked(logits, seen, whole_matrix(size, fine), size[::-1])
 
 
 def continued(hole: np.ndarray, further: np.ndarray) -> np.ndarray:
@@ -114,19 +112,33 @@ def _moved(logits: np.ndarray, matrix: np.ndarray, onto: np.ndarray, size: int) 
     )
 
 
+def _marked(logits: np.ndarray, seen: torch.Tensor, matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Mark the damage of a photo as its colours ask for: (H, W), bool.
+
+    In photos in one tone hardly any wall is told, and one in twenty boxes of paint passes into a wall or hair of its
+    own tone: all that is told there counts.
+
+    Args:
+        logits: (h, w), finite.
+        seen: (1, 3, H, W), [-1, 1], what the networks saw there.
+        matrix: maps the photo's pixels to the logits' points.
+        shape: of the photo, (H, W).
+    """
+    if is_toned(seen):
+        return _found(logits, matrix, shape, _TONED)
+    return _found(_off_walls(logits, seen), matrix, shape, _COLOURED)
+
+
 def _off_walls(logits: np.ndarray, seen: torch.Tensor) -> np.ndarray:
     """Return logits, (h, w), that are -inf where they tell a part of a plain area of `seen` that goes on without them.
 
     The networks take walls behind heads for paint on them, ragged shapes on grey ones most often; paint has edges. A
-    wall reaches a border of what was seen; a cheek does not, nor does most paint. In photos in one tone hardly any
-    wall is told, and one in twenty boxes of paint passes into a wall or hair of its own tone: they stay as they are.
+    wall reaches a border of what was seen; a cheek does not, nor does most paint.
 
     Args:
         logits: (h, w), finite.
         seen: (1, 3, H, W), [-1, 1], what the networks saw there.
     """
-    if is_toned(seen):
-        return logits
     told = logits > _COLOURED.part
     picture = (127.5 * (seen[0].permute(1, 2, 0).float().cpu().numpy() + 1)).round().clip(0, 255).astype(np.uint8)
     picture = cv2.GaussianBlur(cv2.resize(picture, told.shape[::-1], interpolation=cv2.INTER_LINEAR), (0, 0), 1.0)

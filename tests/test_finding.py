@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from ngan.finding import _found, _Levels, _moved, _off_walls
+from ngan.finding import _found, _Levels, _marked, _moved, _off_walls
 from ngan.framing import Face
 
 LEVELS = _Levels(part=0.0, likely=4.0, sure=10.0)
@@ -57,9 +57,12 @@ def told(*boxes: tuple[int, int, int, int]) -> np.ndarray:
     return logits
 
 
+def as_seen(picture: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(picture).permute(2, 0, 1)[None] / 127.5 - 1
+
+
 def kept(picture: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    seen = torch.from_numpy(picture).permute(2, 0, 1)[None] / 127.5 - 1
-    after = _off_walls(logits, seen)
+    after = _off_walls(logits, as_seen(picture))
     assert np.array_equal(after[after > -np.inf], logits[after > -np.inf])
     return after > LEVELS.part
 
@@ -94,4 +97,6 @@ def test_a_plain_area_that_reaches_no_border_may_be_told_in_part(portrait):
 def test_walls_in_photos_in_one_tone_are_left_to_their_levels(portrait):
     logits = told((20, 50, 10, 34))
     grey = np.repeat(portrait.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
-    assert np.array_equal(kept(grey, logits), logits > 0)
+    for picture, stays in ((grey, True), (portrait, False)):
+        marks = _marked(logits, as_seen(picture), np.eye(2, 3), (128, 128))
+        assert marks[40:100, 20:68].all() if stays else not marks.any()
