@@ -4,8 +4,9 @@ What differs from `NGAN.forward`, none of it by more than rounding:
 
 - weights are laid out once for oneDNN and, for bfloat16, rounded once, where autocast does both at each call;
 - leaky ReLUs and residual sums are part of the convolution before them, which oneDNN can do;
-- a 3x3 convolution of a grid that was doubled by nearest neighbour reads each cell several times: it becomes four
-  2x2 convolutions of the small grid, one for each pixel of a doubled cell, with sums of its weights (4/9 of the work);
+- a 3x3 convolution of a grid that was doubled by nearest neighbour reads each cell several times: it becomes a
+  transposed convolution of the small grid, with sums of its weights (4/9 of the work);
+- what a convolution adds for the positions of pixels is the same for all pictures of a size, and is kept;
 - the last convolution of the code and the first of the location, which read the same grids, are one;
 - attention is taken a part of the rows at a time, where torch's is slow in bfloat16;
 - large batches are taken a part at a time.
@@ -15,7 +16,6 @@ The operators are those that torch.compile emits for CPUs; where a torch lacks t
 
 import math
 import platform
-from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -26,13 +26,18 @@ from ngan.layers import NEGATIVE_SLOPE, coordinates, pad_to_multiple
 from ngan.masks import composite
 from ngan.model import MASK_UNKNOWN, NGAN, NGANOutput, check_shapes
 
-_SCORES = 5 * 256 * 256  # of the attention, at most at a time: what stays in a core's own cache
+_SCORES = 20 * 256 * 256  # of the attention, at most at a time: fewer is slower, more takes memory and is not faster
 _PIXELS = 2 * 256 * 256  # of a batch, at most at a time, but one picture at least: more is slower and takes memory
 
 
 def can_prepare() -> bool:
     """Tell whether this is an x86 CPU and a torch that has oneDNN and the operators that `PreparedNGAN` calls."""
-    operators = ("_reorder_convolution_weight", "_convolution_pointwise")
+    operators = (
+        "_reorder_convolution_weight",
+        "_reorder_convolution_transpose_weight",
+        "_convolution_pointwise",
+        "_convolution_transpose_pointwise",
+    )
     return (
         platform.machine().lower() in ("x86_64", "amd64")
         and torch.backends.mkldnn.is_available()
@@ -119,72 +124,94 @@ class _Conv:
         call = torch.ops.mkldnn._convolution_pointwise
         if plus is not None:
             return call.binary(x, plus, self._weight, self._bias, *self._geometry, "add", 1.0, None, [], None)
-        name, scalars = ("leaky_relu", [NEGATIVE_SLOPE]) if active else ("none", [])
-        return call(x, self._weight, self._bias, *self._geometry, name, scalars, "")
+        return call(x, self._weight, self._bias, *self._geometry, *_activation(active))
+
+
+def _activation(active: bool) -> tuple[str, list[float], str]:
+    """What oneDNN is told to append to a convolution: the leaky ReLU, or nothing."""
+    return ("leaky_relu", [NEGATIVE_SLOPE], "") if active else ("none", [], "")
 
 
 class _UpConv:
     """A 3x3 convolution, padding 1, of a grid doubled by nearest neighbour; reads the small grid.
 
-    Of the doubled grid, the rows 2i-1, 2i, 2i+1 around row 2i are the small grid's rows i-1, i, i, and those around
-    row 2i+1 are i, i, i+1; columns alike. So each of the four pixels of a doubled cell has a 2x2 kernel of its own.
+    Row 2i + r of the result reads the doubled rows 2i + r - 1 to 2i + r + 1. Seen from row i of the small grid, which
+    became the doubled rows 2i and 2i + 1, it adds to the rows 2i - 1 to 2i + 2 of the result, to each by the weights
+    with which those two rows are read, summed; columns alike. That is a transposed convolution of stride 2 with a 4x4
+    kernel.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype, side: int) -> None:
-        weight = weight.detach().float()
-        first, second, third = weight.unbind(2)
-        rows = torch.stack([first, second + third]), torch.stack([first + second, third])  # each (2, C_out, C_in, 3)
-        kernels = []
-        for row in rows:
-            first, second, third = row.unbind(3)  # each (2, C_out, C_in)
-            kernels += [torch.stack([first, second + third]), torch.stack([first + second, third])]
-        kernel = torch.cat([kernel.permute(2, 3, 1, 0) for kernel in kernels])  # (4 C_out, C_in, 2, 2)
-        self._conv = _Conv(kernel, bias.repeat(4), dtype, side, padding=1)
+        c_out, c_in = weight.shape[:2]
+        both = torch.ones(1, 1, 2, 2)  # the rows and columns that a cell became
+        kernel = F.conv2d(weight.detach().float().flip(2, 3).reshape(-1, 1, 3, 3), both, padding=1)
+        kernel = kernel.view(c_out, c_in, 4, 4).transpose(0, 1).to(dtype).contiguous(memory_format=torch.channels_last)
+        self._bias = bias.detach().to(dtype, copy=True)
+        self._geometry = [1] * 2, [0] * 2, [2] * 2, [1] * 2, 1  # padding, output padding, stride, dilation, groups
+        seen = [1, c_in, side, side]
+        self._weight = torch.ops.mkldnn._reorder_convolution_transpose_weight(kernel, *self._geometry, seen)
 
-    def __call__(self, x: torch.Tensor, into: torch.Tensor, active: bool = False) -> None:
-        """Convolve x (N, C_in, h, w) and write to `into` (N, C_out, 2h, 2w), which may be a slice of a tensor."""
-        height, width = x.shape[-2:]
-        pixels = self._conv(x, active).chunk(4, dim=1)  # each (N, C_out, h+1, w+1)
-        for i, pixel in enumerate(pixels):
-            down, right = divmod(i, 2)
-            into[..., down::2, right::2] = pixel[..., down : down + height, right : right + width]
+    def __call__(self, x: torch.Tensor, active: bool = False) -> torch.Tensor:
+        """Convolve (N, C_in, h, w) to (N, C_out, 2h, 2w); `active` appends the leaky ReLU."""
+        call = torch.ops.mkldnn._convolution_transpose_pointwise
+        return call(x, self._weight, self._bias, *self._geometry, *_activation(active))
 
 
-class _Patches(NamedTuple):
-    """The positions that a network reads beside its pictures, as patches, of the last size of pictures."""
+class _PatchConv:
+    """A convolution of other channels, pictures as patches, and the positions of their pixels, as patches too.
 
-    height: int
-    width: int
-    positions: torch.Tensor  # (2pp, H/p, W/p)
+    The layer's weights are for patches as torch's pixel_unshuffle orders them, (C, p, p). Here patches are ordered
+    (p, p, C): read from a picture in channels_last, 2C numbers at a time lie side by side.
+
+    Args:
+        weight: (C_out, others + (C + 2)pp, k, k), the positions last.
+        bias: (C_out,).
+        patch: p.
+        others: channels that are no patches, first.
+        side: see `_Conv`.
+    """
+
+    def __init__(
+        self, weight: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype, patch: int, others: int, side: int
+    ) -> None:
+        weight, positions = weight.detach().float().split([weight.shape[1] - 2 * patch**2, 2 * patch**2], dim=1)
+        pictures = weight[:, others:].unflatten(1, (-1, patch, patch)).permute(0, 2, 3, 1, 4, 5).flatten(1, 3)
+        padding = weight.shape[-1] // 2
+        none = torch.zeros_like(bias)
+        self._conv = _Conv(torch.cat([weight[:, :others], pictures], dim=1), none, dtype, side, padding)
+        self._positions, self._bias = positions.clone(), bias.detach().float().clone()
+        self._dtype, self._patch, self._padding = dtype, patch, padding
+        self._last: tuple[torch.Size | None, torch.Tensor] = None, none
+
+    def __call__(self, x: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
+        """Convolve x (N, others + Cpp, H/p, W/p); `plus` adds a tensor of the result's shape, and is lost."""
+        size, added = self._last
+        if size != x.shape:
+            added = self._of_positions(*x.shape)
+            if x[:, 0].numel() * self._patch**2 <= _PIXELS:  # what is kept stays small
+                self._last = x.shape, added
+        return self._conv(x, plus=added if plus is None else plus.add_(added))
+
+    def _of_positions(self, n: int, _: int, height: int, width: int) -> torch.Tensor:
+        pixels = torch.empty(1, 1, height * self._patch, width * self._patch)
+        patches = F.pixel_unshuffle(coordinates(pixels), self._patch)
+        added = F.conv2d(patches, self._positions, self._bias, padding=self._padding).to(self._dtype)
+        return added.expand(n, -1, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 class _Network:
-    """What both networks share: pictures in, as patches."""
+    """What both networks share: pictures in and out, as patches."""
 
     def __init__(self, patch: int, dtype: torch.dtype) -> None:
         self._patch, self._dtype = patch, dtype
-        self._last = _Patches(0, 0, torch.empty(0))
-
-    def _empty(self, like: torch.Tensor, channels: int, double: bool = False) -> torch.Tensor:
-        """A tensor of `like`'s batch and grid, or of twice its sides, with so many channels."""
-        n, _, height, width = like.shape
-        shape = (n, channels, 2 * height, 2 * width) if double else (n, channels, height, width)
-        return torch.empty(shape, dtype=self._dtype, memory_format=torch.channels_last)
 
     def _read(self, padded: torch.Tensor) -> torch.Tensor:
-        """Turn pictures (N, C, H, W) and the positions of their pixels into patches (N, (C+2)pp, H/p, W/p)."""
+        """Turn pictures (N, C, H, W) into patches (N, Cpp, H/p, W/p), ordered (p, p, C)."""
         n, channels, height, width = padded.shape
-        p, last = self._patch, self._last
-        if (last.height, last.width) != (height, width):
-            positions = F.pixel_unshuffle(coordinates(padded[:1]), p)[0].to(self._dtype)
-            self._last = last = _Patches(height, width, positions)
-        split = channels * p * p
-        shape = (n, split + 2 * p * p, height // p, width // p)
-        x = torch.empty(shape, dtype=self._dtype, memory_format=torch.channels_last)
-        cells = padded.view(n, channels, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
-        x.permute(0, 2, 3, 1)[..., :split].unflatten(3, (channels, p, p)).copy_(cells)
-        x[:, split:] = last.positions
-        return x
+        p = self._patch
+        pixels = padded.to(self._dtype).contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+        cells = pixels.reshape(n, height // p, p, width // p, p * channels).transpose(2, 3)
+        return cells.flatten(3).permute(0, 3, 1, 2)
 
     def _add_pixels(self, image: torch.Tensor | None, patches: torch.Tensor) -> torch.Tensor:
         """Turn patches (N, Cpp, h, w) into pixels (N, C, hp, wp), float32, and add an image where there is one."""
@@ -200,7 +227,7 @@ class _Code(_Network):
         super().__init__(net.patch, dtype)
         side = image_size // net.patch
         head, tail = net.location.conv1, net.up2
-        self._stem = _Conv.of(net.stem, dtype, side)
+        self._stem = _PatchConv(net.stem.weight, net.stem.bias, dtype, net.patch, 0, side)
         self._down1 = _Conv.of(net.down1, dtype, side)
         self._down2 = _Conv.of(net.down2, dtype, side // 2)
         self._dilated = [_Conv.of(block.conv, dtype, side // 4) for block in net.dilated]
@@ -212,7 +239,7 @@ class _Code(_Network):
         bias = torch.cat([tail.bias, head.bias]).detach()
         self._split = [tail.out_channels, head.out_channels]
         self._both_up = _UpConv(weight[:, :doubled], torch.zeros_like(bias), dtype, side // 2)
-        self._both = _Conv(weight[:, doubled:], bias, dtype, side, padding=1)
+        self._both = _PatchConv(weight[:, doubled:], bias, dtype, net.patch, net.stem.out_channels, side)
         self._conv2 = _Conv.of(net.location.conv2, dtype, side)
         self._last_conv = _Conv.of(net.location.read, dtype, side)
 
@@ -220,17 +247,15 @@ class _Code(_Network):
         height, width = image.shape[-2:]
         padded = pad_to_multiple(torch.cat([image, mask], dim=1), STRIDE * self._patch)
         x = self._read(padded)
-        x0 = self._stem(x, active=True)  # (N, w, H/p, W/p)
+        x0 = F.leaky_relu_(self._stem(x), NEGATIVE_SLOPE)  # (N, w, H/p, W/p)
         x1 = self._down1(x0, active=True)  # (N, 2w, H/2p, W/2p)
         x2 = self._down2(x1, active=True)  # (N, 4w, H/4p, W/4p)
         z = x2
         for conv in self._dilated:
             z = z + conv(z, active=True)
-        up = torch.empty_like(x1)
-        self._up1(z.add_(x2), up, active=True)  # (N, 2w, H/2p, W/2p)
-        both = self._empty(x, sum(self._split))
-        self._both_up(up.add_(x1), both)
-        code, location = self._both(torch.cat([x0, x], dim=1), plus=both).split(self._split, dim=1)
+        up = self._up1(z.add_(x2), active=True).add_(x1)  # (N, 2w, H/2p, W/2p)
+        both = self._both(torch.cat([x0, x], dim=1), plus=self._both_up(up))
+        code, location = both.split(self._split, dim=1)
         location = F.leaky_relu(location, NEGATIVE_SLOPE).contiguous(memory_format=torch.channels_last)
         location = self._last_conv(self._conv2(location, active=True))  # (N, pp, H/p, W/p)
         code = self._add_pixels(padded[:, :3], code)  # (N, 3, H, W)
@@ -243,11 +268,10 @@ class _Image(_Network):
     def __init__(self, net: ImageGenerator, dtype: torch.dtype, image_size: int) -> None:
         super().__init__(net.patch, dtype)
         side = image_size // net.patch
-        self._stem = _Conv.of(net.stem, dtype, side)
+        self._stem = _PatchConv(net.stem.weight, net.stem.bias, dtype, net.patch, 0, side)
         self._down1 = _Conv.of(net.down1, dtype, side)
         self._down2 = _Conv.of(net.down2, dtype, side // 2)
         self._core = [_Attention(b, dtype, side) if hasattr(b, "qkv") else _Residual(b, dtype, side) for b in net.core]
-        self._widths = net.up1.out_channels, net.up2.out_channels
         self._up1 = _UpConv(net.up1.weight, net.up1.bias, dtype, side // 4)
         self._fuse1 = _Conv.of(net.fuse1, dtype, side // 2)
         self._up2 = _UpConv(net.up2.weight, net.up2.bias, dtype, side // 2)
@@ -257,19 +281,16 @@ class _Image(_Network):
     def __call__(self, image: torch.Tensor, code: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         height, width = image.shape[-2:]
         padded = pad_to_multiple(torch.cat([image, code, mask], dim=1), STRIDE * self._patch)
-        x0 = self._stem(self._read(padded), active=True)  # (N, w, H/p, W/p)
+        x0 = F.leaky_relu_(self._stem(self._read(padded)), NEGATIVE_SLOPE)  # (N, w, H/p, W/p)
         x1 = self._down1(x0, active=True)  # (N, 2w, H/2p, W/2p)
         z = self._down2(x1, active=True)  # (N, 4w, H/4p, W/4p)
         for layer in self._core:
             z = layer(z)
-        for up, channels, skip, fuse in (
-            (self._up1, self._widths[0], x1, self._fuse1),  # (N, 2w, H/2p, W/2p)
-            (self._up2, self._widths[1], x0, self._fuse2),  # (N, w, H/p, W/p)
+        for up, skip, fuse in (
+            (self._up1, x1, self._fuse1),  # (N, 2w, H/2p, W/2p)
+            (self._up2, x0, self._fuse2),  # (N, w, H/p, W/p)
         ):
-            joined = self._empty(z, channels + skip.shape[1], double=True)
-            up(z, joined[:, :channels], active=True)
-            joined[:, channels:] = skip
-            z = fuse(joined, active=True)
+            z = fuse(torch.cat([up(z, active=True), skip], dim=1), active=True)
         return self._add_pixels(padded[:, 3:6], self._head(z))[..., :height, :width]
 
 

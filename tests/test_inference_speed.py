@@ -74,7 +74,7 @@ def test_ratios_compare_the_fastest_ways_that_ran():
     times |= {"NGAN bfloat16": 6, "NGAN bfloat16 prepared": 5, "NGAN bfloat16 self-ensemble": 16}
     times |= {"GLCIC bfloat16": 20, "OpenCV Telea": 1}
     rows = [
-        {"way": way, "side": side, "batch": batch, "milliseconds": time}
+        {"way": way, "side": side, "batch": batch, "milliseconds": time, "first_milliseconds": time + 5}
         for way, time in times.items()
         for side, batch in inference_speed.CASES
     ]
@@ -84,6 +84,7 @@ def test_ratios_compare_the_fastest_ways_that_ran():
         "float32": {8.0},
         "bfloat16": {4.0},
         "bfloat16 prepared against float32": {16.0},
+        "bfloat16 prepared against float32, first calls": {8.5},
         "bfloat16 self-ensemble against float32": {5.0},
     }
     assert "not compiled: no compiler" in inference_speed.format_table(rows[-1:])
@@ -104,7 +105,7 @@ def test_a_way_that_cannot_be_compiled_says_why_and_the_rest_is_measured(model, 
         for network in ("NGAN", "GLCIC")
         for precision in ("float32", "bfloat16")
     }
-    assert all("error" in row or row["milliseconds"] > 0 for row in result["rows"])
+    assert all("error" in row or min(row["milliseconds"], row["first_milliseconds"]) > 0 for row in result["rows"])
     assert set(result["shares_of_prepared_time"]["bfloat16"]) == {"32x32, batch 1"}
 
 
