@@ -17,6 +17,7 @@ from launching import TINY as TINY_OPTIONS
 
 import train_accelerate
 from ngan.config import TrainConfig
+from ngan.inference import Inpainter
 from ngan.model import NGAN, NGANDiscriminators
 
 # Small networks, all five trained from the first update, in float32.
@@ -45,6 +46,19 @@ def tiny_nets() -> tuple[NGAN, NGANDiscriminators]:
         NGAN(code_width=8, image_width=8, blocks=2, attention_every=2, image_size=32),
         NGANDiscriminators(width=4, embedding=8),
     )
+
+
+@pytest.fixture
+def net() -> NGAN:
+    """Both generators, seeded."""
+    torch.manual_seed(0)
+    return NGAN(code_width=8, image_width=8, blocks=2, attention_every=2, image_size=32)
+
+
+@pytest.fixture
+def inpainter(net: NGAN) -> Inpainter:
+    """What fills pictures with `net`."""
+    return Inpainter(net, device="cpu")
 
 
 @pytest.fixture

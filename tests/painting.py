@@ -1,4 +1,4 @@
-"""What the tests of the page's handlers share: paint on its canvas, and what comes of it."""
+"""What tests share: pictures of noise, holes, paint on the page's canvas, and what comes of it."""
 
 from pathlib import Path
 from types import ModuleType
@@ -57,3 +57,13 @@ def open_and_paint(app: ModuleType, path: Path, rows: slice, columns: slice) -> 
     paint = layer(height, width, *part)
     mask = np.asarray(paint)[..., 3] > 0
     return value(canvas["background"].convert("RGBA"), paint), photo, mask
+
+
+def noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+
+
+def box_mask(height: int, width: int) -> np.ndarray:
+    mask = np.zeros((height, width), bool)
+    mask[height // 4 : height // 2, width // 3 : width // 3 * 2] = True
+    return mask
