@@ -5,8 +5,9 @@ python -m benchmarks.inference_speed --threads 1 2 --output benchmarks/inference
 
 All ways of a size and batch take turns, so that noise hits all alike; figures are medians over the turns. In a turn a
 way is called twice: the second call tells the rate at which it goes on, the first, whose weights and pictures the
-other ways have driven out of the caches, is told beside it. The machine's own rate is that of its fastest 3x3
-convolution, of 128 and 256 channels, measured in the same turns, by second calls too; a
+other ways have driven out of the caches, is told beside it. Python's garbage collector rests meanwhile, as in
+`timeit`: over what torch.compile leaves in a process, it would take a tenth of a short call. The machine's own rate
+is that of its fastest 3x3 convolution, of 128 and 256 channels, measured in the same turns, by second calls too; a
 network's share of it counts the operations of its layers as they stand, also where a way saves some. Peak memory is
 what the process's resident memory rises by in the first call of a size and batch, in the second where a network is
 compiled. Pictures are random with a centre hole: what is in them makes no difference to the time of the networks.
@@ -21,7 +22,8 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,11 +118,14 @@ def measure(
         for number in range(rounds):
             if number and time.perf_counter() - since > budget:
                 break
-            for precision, convolving in convolutions.items():
-                rates.setdefault(precision, []).append(max(cost / turn(call)[1] for call, cost in convolving) / 1e9)
-            for name, call in calls.items():
-                if "error" not in rows[case, name]:
-                    times.setdefault((case, name), []).append(turn(partial(call, *given)))
+            with _no_garbage_collection():
+                for precision, convolving in convolutions.items():
+                    rates.setdefault(precision, []).append(
+                        max(cost / turn(call)[1] for call, cost in convolving) / 1e9
+                    )
+                for name, call in calls.items():
+                    if "error" not in rows[case, name]:
+                        times.setdefault((case, name), []).append(turn(partial(call, *given)))
     rate = {precision: statistics.median(values) for precision, values in rates.items()}
     for key, taken in times.items():
         _add_figures(rows[key], taken, costs, rate)
@@ -131,6 +136,19 @@ def measure(
         "shares_of_prepared_time": {precision: _shares(calls, precision, cases) for precision in PRECISIONS},
         "rows": table,
     }
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Collect garbage first, and none meanwhile."""
+    gc.collect()
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _shares(calls: dict[str, Call], precision: str, cases: tuple[tuple[int, int], ...]) -> dict[str, dict[str, float]]:

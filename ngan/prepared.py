@@ -23,7 +23,6 @@ from torch.nn import functional as F
 
 from ngan.generators import STRIDE, CodeGenerator, ImageGenerator
 from ngan.layers import NEGATIVE_SLOPE, coordinates, pad_to_multiple
-from ngan.masks import composite
 from ngan.model import MASK_UNKNOWN, NGAN, NGANOutput, check_shapes
 
 _SCORES = 20 * 256 * 256  # of the attention, at most at a time: fewer is slower, more takes memory and is not faster
@@ -84,8 +83,8 @@ class PreparedNGAN:
         else:
             known = image * (1 - mask)
             code_image, location = self._code(known, mask)
-        final = self._image(known, composite(image, code_image, mask), mask)
-        return NGANOutput(code_image, location, final, composite(image, final, mask))
+        final = self._image(known, known.addcmul(code_image, mask), mask)  # `composite`, of which known is a part
+        return NGANOutput(code_image, location, final, known.addcmul(final, mask))
 
 
 class _Conv:
@@ -160,8 +159,8 @@ class _UpConv:
 class _PatchConv:
     """A convolution of other channels, pictures as patches, and the positions of their pixels, as patches too.
 
-    The layer's weights are for patches as torch's pixel_unshuffle orders them, (C, p, p). Here patches are ordered
-    (p, p, C): read from a picture in channels_last, 2C numbers at a time lie side by side.
+    A layer's weights are for patches as torch's pixel_unshuffle orders them, (C, p, p). Here patches are ordered
+    (p, p, C): of a picture in channels_last, pC numbers at a time lie side by side.
 
     Args:
         weight: (C_out, others + (C + 2)pp, k, k), the positions last.
@@ -200,7 +199,7 @@ class _PatchConv:
 
 
 class _Network:
-    """What both networks share: pictures in and out, as patches."""
+    """What both networks share: pictures to patches and back."""
 
     def __init__(self, patch: int, dtype: torch.dtype) -> None:
         self._patch, self._dtype = patch, dtype
@@ -213,11 +212,20 @@ class _Network:
         cells = pixels.reshape(n, height // p, p, width // p, p * channels).transpose(2, 3)
         return cells.flatten(3).permute(0, 3, 1, 2)
 
-    def _add_pixels(self, image: torch.Tensor | None, patches: torch.Tensor) -> torch.Tensor:
-        """Turn patches (N, Cpp, h, w) into pixels (N, C, hp, wp), float32, and add an image where there is one."""
+    def _pixels(self, patches: torch.Tensor) -> torch.Tensor:
+        """Turn patches (N, ppC, h, w), ordered (p, p, C), into pixels (N, C, hp, wp)."""
+        n, channels, height, width = patches.shape
         p = self._patch
-        pixels = F.pixel_shuffle(patches.float().contiguous(), p)
-        return pixels if image is None else pixels.add_(image)
+        rows = patches.permute(0, 2, 3, 1).unflatten(3, (p, channels // p)).transpose(2, 3)
+        return rows.reshape(n, height * p, width * p, channels // p**2).permute(0, 3, 1, 2)
+
+
+def _pixel_first(layer: nn.Conv2d, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight and bias of a layer whose result is patches, for the order (p, p, C)."""
+    return tuple(
+        parameter.detach().unflatten(0, (-1, patch**2)).transpose(0, 1).flatten(0, 1)
+        for parameter in (layer.weight, layer.bias)
+    )
 
 
 class _Code(_Network):
@@ -235,8 +243,9 @@ class _Code(_Network):
         # Both read [doubled z, x0], and the location reads x too: the code's weights for x are 0.
         doubled = net.up1.out_channels
         unread = tail.weight.new_zeros(tail.out_channels, head.in_channels - tail.in_channels, 3, 3)
-        weight = torch.cat([torch.cat([tail.weight, unread], dim=1), head.weight]).detach()
-        bias = torch.cat([tail.bias, head.bias]).detach()
+        weight, bias = _pixel_first(tail, net.patch)
+        weight = torch.cat([torch.cat([weight, unread], dim=1), head.weight]).detach()
+        bias = torch.cat([bias, head.bias]).detach()
         self._split = [tail.out_channels, head.out_channels]
         self._both_up = _UpConv(weight[:, :doubled], torch.zeros_like(bias), dtype, side // 2)
         self._both = _PatchConv(weight[:, doubled:], bias, dtype, net.patch, net.stem.out_channels, side)
@@ -257,9 +266,9 @@ class _Code(_Network):
         both = self._both(torch.cat([x0, x], dim=1), plus=self._both_up(up))
         code, location = both.split(self._split, dim=1)
         location = F.leaky_relu(location, NEGATIVE_SLOPE).contiguous(memory_format=torch.channels_last)
-        location = self._last_conv(self._conv2(location, active=True))  # (N, pp, H/p, W/p)
-        code = self._add_pixels(padded[:, :3], code)  # (N, 3, H, W)
-        return code[..., :height, :width], self._add_pixels(None, location)[..., :height, :width]
+        location = self._pixels(self._last_conv(self._conv2(location, active=True))).float()  # (N, 1, H, W)
+        code = padded[:, :3] + self._pixels(code)  # (N, 3, H, W)
+        return code[..., :height, :width], location[..., :height, :width]
 
 
 class _Image(_Network):
@@ -276,7 +285,7 @@ class _Image(_Network):
         self._fuse1 = _Conv.of(net.fuse1, dtype, side // 2)
         self._up2 = _UpConv(net.up2.weight, net.up2.bias, dtype, side // 2)
         self._fuse2 = _Conv.of(net.fuse2, dtype, side)
-        self._head = _Conv.of(net.head, dtype, side)
+        self._head = _Conv(*_pixel_first(net.head, net.patch), dtype, side, padding=1)
 
     def __call__(self, image: torch.Tensor, code: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         height, width = image.shape[-2:]
@@ -291,7 +300,7 @@ class _Image(_Network):
             (self._up2, x0, self._fuse2),  # (N, w, H/p, W/p)
         ):
             z = fuse(torch.cat([up(z, active=True), skip], dim=1), active=True)
-        return self._add_pixels(padded[:, 3:6], self._head(z))[..., :height, :width]
+        return (padded[:, 3:6] + self._pixels(self._head(z)))[..., :height, :width]
 
 
 class _Residual:
@@ -315,7 +324,7 @@ class _Attention:
         qkv = self._qkv(F.group_norm(x, 1, self._scale, self._shift, self._eps))
         qkv = qkv.permute(0, 2, 3, 1).reshape(n, h * w, 3, self._heads, c // self._heads).permute(2, 0, 3, 1, 4)
         if x.dtype == torch.bfloat16:
-            z = _attend(*(part.flatten(0, 1).contiguous() for part in qkv)).unflatten(0, (n, self._heads))
+            z = _attend(*qkv.contiguous().flatten(1, 2)).unflatten(0, (n, self._heads))
         else:
             z = F.scaled_dot_product_attention(*qkv)
         z = z.transpose(1, 2).reshape(n, h, w, c).permute(0, 3, 1, 2)
