@@ -10,7 +10,7 @@ import torch
 
 from ngan.framing import Face
 from ngan.model import NGANOutput
-from ngan.paste import cut, whole_matrix
+from ngan.paste import cut, fill_rest, whole_matrix
 from ngan.stages import warp_back
 from ngan.tone import is_toned
 
@@ -30,6 +30,8 @@ class _Levels(NamedTuple):
 # In photos in one tone the networks are less sure of thin damage, and of all else too. Chosen on the first portraits
 # of those of benchmarks/damage_found.json: what is sure in colour on 48, what is likely there on 30, the others on 24.
 _COLOURED, _TONED = _Levels(-1.0, 7.0, 11.0), _Levels(-2.0, -1.0, 1.0)
+_LOOKS = 2  # at most, once damage was found and filled
+_NEW = 0.5  # of a part must lie outside of what was filled: within it, the fill is told
 _FINE = 2  # points a cell at which damage is judged
 _FRINGE = 2  # points around it that are damaged too: what shrinking, blur and compression have spread
 # A plain area is what differs by less than so many levels of 255 from point to point, on a share of all points at
@@ -77,6 +79,29 @@ def damage_in_whole(look: NGANOutput, seen: torch.Tensor, size: tuple[int, int])
     fine = _FINE * logits.shape[1], _FINE * logits.shape[0]
     logits = cv2.resize(logits, fine, interpolation=cv2.INTER_LINEAR)
     return _marked(logits, seen, whole_matrix(size, fine), size[::-1])
+
+
+def looked_again(rgb: np.ndarray, hole: np.ndarray, look: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A hole, (H, W), bool, and the damage that shows once it is filled: much damage at once hides some of itself.
+
+    Args:
+        rgb: the photo, (H, W, 3), uint8.
+        hole: what `look` found of it.
+        look: looks for damage in such a photo: (H, W), bool.
+    """
+    for _ in range(_LOOKS):
+        if not hole.any() or hole.all():
+            break
+        filled = rgb.copy()
+        fill_rest(filled, hole)
+        parts = cv2.connectedComponents(look(filled).view(np.uint8))[1]
+        new = np.bincount(parts[~hole], minlength=parts.max() + 1) >= _NEW * np.bincount(parts.ravel())
+        new[0] = False
+        further = new[parts] & ~hole
+        if not further.any():
+            break
+        hole = hole | further
+    return hole
 
 
 def continued(hole: np.ndarray, further: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from ngan.deep import sixteen_bits
 from ngan.faces import face_in, find_faces
-from ngan.finding import CLOSER, continued, damage_in_face, damage_in_whole
+from ngan.finding import CLOSER, continued, damage_in_face, damage_in_whole, looked_again
 from ngan.framing import Face, inside, touches
 from ngan.job import NO_FACE, NO_FACE_MARKED, Job
 from ngan.model import NGAN, NGANOutput
@@ -189,15 +189,13 @@ class Inpainter:
 
     def _fill_whole(self, job: Job) -> None:
         grid = self._grid(job.picture.size)
-        rgb = Image.fromarray(job.rgb)
         if job.hole is None:
-            seen = shrink(rgb, None, grid)
-            job.whole = self._net(seen, None)
-            job.hole = damage_in_whole(job.whole, seen, job.picture.size)
+            job.whole, hole = self._look_at_whole(job.rgb)
+            job.hole = looked_again(job.rgb, hole, lambda rgb: self._look_at_whole(rgb)[1])
         if not job.check():
             return
         hole = marked(job.hole)
-        missing, seen = shrink_mask(hole, grid), shrink(rgb, hole, grid)
+        missing, seen = shrink_mask(hole, grid), shrink(Image.fromarray(job.rgb), hole, grid)
         output = self._net(seen, missing)
         job.whole = job.whole or output
         filled = correct(output.image, seen, missing)
@@ -206,16 +204,8 @@ class Inpainter:
     def _fill_faces(self, job: Job) -> None:
         size = self.model.image_size
         if job.hole is None:
-            job.hole = np.zeros(job.rgb.shape[:2], bool)
-            for face in job.faces:
-                look, found = damage_in_face(self._net, job.rgb, face, size, CLOSER)
-                job.looks.append(look)
-                job.hole |= found
-            for face in job.faces if job.hole.any() else []:
-                wide = replace(face, side=_WIDER * face.side)
-                # faces so small are not what training showed: in the face's own square its own look is the better one
-                further = damage_in_face(self._net, job.rgb, wide, size)[1] & ~inside(face, job.hole.shape)
-                job.hole = continued(job.hole, further)
+            job.looks, hole = self._look_at_faces(job.rgb, job.faces)
+            job.hole = looked_again(job.rgb, hole, lambda rgb: self._look_at_faces(rgb, job.faces)[1])
         if not job.check():
             return
         cuts = [cut(job.rgb, job.hole, face, size) for face in job.faces]
@@ -227,6 +217,27 @@ class Inpainter:
             fills.append((correct(output.image, seen, missing), face.matrix(size), face))
         job.looks = job.looks or outputs
         job.finish(fills)
+
+    def _look_at_whole(self, rgb: np.ndarray) -> tuple[NGANOutput, np.ndarray]:
+        """Look for damage in a picture as a whole: what the networks made of it, and the damage, (H, W), bool."""
+        size = rgb.shape[1::-1]
+        seen = shrink(Image.fromarray(rgb), None, self._grid(size))
+        look = self._net(seen, None)
+        return look, damage_in_whole(look, seen, size)
+
+    def _look_at_faces(self, rgb: np.ndarray, faces: list[Face]) -> tuple[list[NGANOutput], np.ndarray]:
+        """Look for damage in and around faces: what the networks made of each, and the damage, (H, W), bool."""
+        size, looks, hole = self.model.image_size, [], np.zeros(rgb.shape[:2], bool)
+        for face in faces:
+            look, found = damage_in_face(self._net, rgb, face, size, CLOSER)
+            looks.append(look)
+            hole |= found
+        for face in faces if hole.any() else []:
+            wide = replace(face, side=_WIDER * face.side)
+            # faces so small are not what training showed: in the face's own square its own look is the better one
+            further = damage_in_face(self._net, rgb, wide, size)[1] & ~inside(face, hole.shape)
+            hole = continued(hole, further)
+        return looks, hole
 
     def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Size (width, height) at which the networks see a picture: the shorter side as trained, the aspect kept."""

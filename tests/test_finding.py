@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from ngan.finding import _found, _Levels, _marked, _moved, _off_walls
+from ngan.finding import _found, _Levels, _marked, _moved, _off_walls, looked_again
 from ngan.framing import Face
 
 LEVELS = _Levels(part=0.0, likely=4.0, sure=10.0)
@@ -35,6 +35,28 @@ def test_looks_at_squares_of_two_sizes_meet_at_the_same_places():
     truth = cv2.warpAffine(slope, fine.matrix(64), (64, 64), flags=cv2.INTER_LINEAR)
     for got in moved:
         assert np.abs(got - truth)[12:52, 12:52].max() < 0.02
+
+
+def test_damage_that_shows_once_other_damage_is_filled_is_found():
+    photo, looks = np.full((60, 80, 3), 200, np.uint8), []
+    lines = [np.zeros((60, 80), bool) for _ in range(3)]
+    for line, row in zip(lines, (10, 30, 50), strict=True):
+        line[row : row + 3] = True
+        photo[line] = 20
+    echo = np.zeros((60, 80), bool)  # the fill of the first line, told as damage, and a little beside it
+    echo[10:14] = True
+
+    def look(picture: np.ndarray) -> np.ndarray:
+        looks.append(picture)
+        dark = [line for line in lines if (picture[line] == 20).all()]
+        return echo | dark[0] if dark else echo
+
+    assert np.array_equal(looked_again(photo, lines[0], look), lines[0] | lines[1] | lines[2])
+    assert len(looks) == 2 and (photo[lines[0]] == 20).all()
+    assert np.array_equal(looked_again(photo, lines[1] | lines[2] | echo, look), lines[1] | lines[2] | echo)
+    assert len(looks) == 3  # nothing new: not once more
+    for hole in (np.zeros((60, 80), bool), np.ones((60, 80), bool)):
+        assert np.array_equal(looked_again(photo, hole, look), hole) and len(looks) == 3
 
 
 @pytest.fixture

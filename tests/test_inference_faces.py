@@ -170,7 +170,7 @@ def test_damage_is_followed_beyond_the_squares(inpainter: Inpainter, monkeypatch
 
     monkeypatch.setattr("ngan.finding._found", found)
     marked = np.asarray(inpainter.fill(canvas, None, [face]).mask) > 0
-    assert seen == [200, 300]  # 200: of the mean of both looks
+    assert seen == [200, 300] * 2  # 200: of the mean of both looks; and once more with that filled
     assert marked[220:230, 301:599].all() and marked.sum() == 10 * 300
 
 
