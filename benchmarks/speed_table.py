@@ -30,10 +30,10 @@ Made by `python -m benchmarks.speed_table` from what `inference_speed.py` and `b
 {machine}. Medians of turns that all ways take, of two calls each:
 milliseconds of the second, the share of the rate of the machine's own fastest 3x3 convolution in the same precision,
 and what a call adds to the memory. (First calls, of weights that other work has driven out of the caches:
-`first_milliseconds` in the JSON.) *Prepared* is what `Inpainter` runs (`ngan/prepared.py`), *self-ensemble* that on the picture and its mirror
-image, its default; *compiled* is torch.compile with frozen weights. NGAN: {ngan} GFLOPs for one picture at
-128x128 and 256x256, GLCIC's generator of the published size: {glcic}. The share counts a network's operations
-as its layers stand, twice for a self-ensemble.
+`first_milliseconds` in the JSON.) *Prepared* is what `Inpainter` runs (`ngan/prepared.py`), *self-ensemble* that on
+the picture and its mirror image, its default; *compiled* is torch.compile with frozen weights. NGAN: {ngan} GFLOPs for
+one picture at 128x128 and 256x256, GLCIC's generator of the published size: {glcic}. The share counts a network's
+operations as its layers stand, twice for a self-ensemble.
 """
 _STOPS = """
 GLCIC does {ratio:.1f} times the operations of NGAN, in large convolutions, and comes to {glcic:.0%} of the
