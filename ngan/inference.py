@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ngan.alike import alike_lines
 from ngan.deep import sixteen_bits
 from ngan.faces import face_in, find_faces
 from ngan.finding import CLOSER, continued, damage_in_face, damage_in_whole, looked_again
@@ -191,7 +192,8 @@ class Inpainter:
         grid = self._grid(job.picture.size)
         if job.hole is None:
             job.whole, hole = self._look_at_whole(job.rgb)
-            job.hole = looked_again(job.rgb, hole, lambda rgb: self._look_at_whole(rgb)[1])
+            hole = looked_again(job.rgb, hole, lambda rgb: self._look_at_whole(rgb)[1])
+            job.hole = hole | alike_lines(job.rgb, hole, min(job.picture.size))
         if not job.check():
             return
         hole = marked(job.hole)
@@ -205,7 +207,8 @@ class Inpainter:
         size = self.model.image_size
         if job.hole is None:
             job.looks, hole = self._look_at_faces(job.rgb, job.faces)
-            job.hole = looked_again(job.rgb, hole, lambda rgb: self._look_at_faces(rgb, job.faces)[1])
+            hole = looked_again(job.rgb, hole, lambda rgb: self._look_at_faces(rgb, job.faces)[1])
+            job.hole = hole | alike_lines(job.rgb, hole, max(face.side for face in job.faces))
         if not job.check():
             return
         cuts = [cut(job.rgb, job.hole, face, size) for face in job.faces]
