@@ -18,14 +18,16 @@ _STUB = 0.05 * _SIDE  # least length of what a line that was found goes on by
 def alike_lines(rgb: np.ndarray, hole: np.ndarray, side: float) -> np.ndarray:
     """Find the lines of a photo that are alike those in a hole: (H, W), bool, without the hole.
 
-    Light lines and dark ones are told apart by morphological hats; those in the hole must be of one colour, and what
-    is as thin, stands out as much, has that colour, and goes on from the hole or is long and thin, is alike.
+    Light lines and dark ones are told apart by morphological hats. Those in the hole must be of one colour; thin lines
+    of that colour that stand out nearly half as much are alike, if they go on from the hole or are long.
 
     Args:
         rgb: the photo, (H, W, 3), uint8.
         hole: damage that was found in it, (H, W), bool.
         side: of its largest face's square, in pixels.
     """
+    if not hole.any():
+        return hole.copy()
     scale = min(1.0, _SIDE / side, _LONGEST / max(hole.shape))
     size = tuple(max(1, round(length * scale)) for length in hole.shape[::-1])
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)

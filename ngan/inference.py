@@ -9,7 +9,7 @@ a whole. `Inpainter` keeps no state between calls: threads may share one.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,8 +192,7 @@ class Inpainter:
         grid = self._grid(job.picture.size)
         if job.hole is None:
             job.whole, hole = self._look_at_whole(job.rgb)
-            hole = looked_again(job.rgb, hole, lambda rgb: self._look_at_whole(rgb)[1])
-            job.hole = hole | alike_lines(job.rgb, hole, min(job.picture.size))
+            job.hole = _all_of(job.rgb, hole, lambda rgb: self._look_at_whole(rgb)[1], min(job.picture.size))
         if not job.check():
             return
         hole = marked(job.hole)
@@ -207,8 +206,8 @@ class Inpainter:
         size = self.model.image_size
         if job.hole is None:
             job.looks, hole = self._look_at_faces(job.rgb, job.faces)
-            hole = looked_again(job.rgb, hole, lambda rgb: self._look_at_faces(rgb, job.faces)[1])
-            job.hole = hole | alike_lines(job.rgb, hole, max(face.side for face in job.faces))
+            side = max(face.side for face in job.faces)
+            job.hole = _all_of(job.rgb, hole, lambda rgb: self._look_at_faces(rgb, job.faces)[1], side)
         if not job.check():
             return
         cuts = [cut(job.rgb, job.hole, face, size) for face in job.faces]
@@ -247,6 +246,12 @@ class Inpainter:
         side = self.model.image_size
         scale = min(side / min(size), _MAX_STRETCH * side / max(size))
         return max(MIN_SIDE, round(size[0] * scale)), max(MIN_SIDE, round(size[1] * scale))
+
+
+def _all_of(rgb: np.ndarray, hole: np.ndarray, look: Callable[[np.ndarray], np.ndarray], side: float) -> np.ndarray:
+    """Damage that was found, and what shows once it is filled and the lines alike: (H, W), bool; see both."""
+    hole = looked_again(rgb, hole, look)
+    return hole | alike_lines(rgb, hole, side)
 
 
 def _fills_whole(faces: list[Face], size: tuple[int, int]) -> bool:
