@@ -163,10 +163,10 @@ def open_validation(run: Run) -> None:
 
 
 def open_batches(run: Run) -> Iterator[Batch]:
-    """Load the training set and return its batches from the next update on; none if all updates are made."""
-    config, accelerator, step = run.config, run.accelerator, run.counters.step
-    if step >= config.max_train_steps:
+    """Load the training set and return its batches from the next update on; none if there is none left to make."""
+    if run.is_done:
         return iter(())
+    config, accelerator, step = run.config, run.accelerator, run.counters.step
     room = memory_of_each_process()
     accelerator.wait_for_everyone()  # no process takes any before all have looked
     rank, world = accelerator.process_index, accelerator.num_processes
@@ -175,10 +175,11 @@ def open_batches(run: Run) -> Iterator[Batch]:
 
 def train(run: Run, batches: Iterator[Batch]) -> None:
     """Make updates until the last step or the last minute; save the state at the end."""
-    config, accelerator, counters = run.config, run.accelerator, run.counters
-    if counters.step >= config.max_train_steps:
+    if run.is_done:
         return
-    began, minutes_before, saved = time.monotonic(), counters.minutes, counters.step
+    config, accelerator, counters = run.config, run.accelerator, run.counters
+    began, saved = time.monotonic() - 60 * counters.minutes, counters.step
+    run.minutes = counters.minutes
     torch.backends.cudnn.benchmark = not 0 < config.max_train_minutes < _SEARCH_PAYS
     meter, make_update = Meter(accelerator.reduce), update_maker(run)
     meter.restart(counters.step)  # starts its clock
@@ -191,11 +192,12 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
         while counters.step < config.max_train_steps:
             end, minutes = run.agree((time.monotonic() - began) / 60)
             if end:
+                counters.minutes = max(counters.minutes, minutes)  # a resume is not to go on for what is missing
                 break
             factor = learning_rate_factor(counters.step, config, minutes)
             run.set_learning_rates(factor)
             update(run, batches, meter, make_update)
-            counters.minutes = minutes_before + (time.monotonic() - began) / 60
+            counters.minutes = (time.monotonic() - began) / 60
             bar.update()
             if counters.step % config.log_every == 0:
                 bar.set_postfix(log(run, meter, factor))
@@ -289,7 +291,7 @@ def finish(run: Run) -> None:
             folder = run.folder / "model"
             export_run(folder, run.generators, taught_critics(run), run.config, run.counters, result, grid)
         if run.config.push_to_hub:
-            print(push_model(folder, run.folder / "metrics.jsonl", run.config, run.counters.step))
+            print(push_model(folder, run.folder / "metrics.jsonl", run.config))
     accelerator.wait_for_everyone()
     accelerator.end_training()
 

@@ -111,9 +111,8 @@ class TrainConfig:
     batch_size: int = 16  # images a process and step, before accumulation
     gradient_accumulation_steps: int = 1  # batches an update
     max_train_steps: int = 100_000  # updates in all
-    max_train_minutes: float = (
-        0.0  # of this launch, after which it finishes the step, saves, evaluates and ends; 0 = no limit
-    )
+    # of training, all launches together, after which it finishes the step, saves, evaluates and ends; 0 = no limit
+    max_train_minutes: float = 0.0
     generator_only_steps: int = 3000  # first phase: reconstruction only
     discriminator_only_steps: int = 200  # second phase: critics only; then all five networks
     optimizer: str = "muon"  # of both generators: "muon" (inner matrices; Adam for the rest) or "adam"

@@ -45,7 +45,7 @@ def open_repository(config: TrainConfig) -> str:
     return made.repo_id
 
 
-def push_model(folder: Path, metrics: Path, config: TrainConfig, step: int) -> str:
+def push_model(folder: Path, metrics: Path, config: TrainConfig) -> str:
     """Push an exported folder and the run's metrics, and nothing else of the run, as one commit.
 
     A card that is there already keeps what people wrote: only the project's own sections and figures are renewed.
@@ -54,7 +54,6 @@ def push_model(folder: Path, metrics: Path, config: TrainConfig, step: int) -> s
         folder: what `ngan.export.export_run` wrote.
         metrics: the run's metrics.jsonl.
         config: of the run, which says where to.
-        step: updates made.
 
     Returns:
         The commit's address.
@@ -75,7 +74,7 @@ def push_model(folder: Path, metrics: Path, config: TrainConfig, step: int) -> s
     except (*_FAILURES, ValueError) as error:
         raise ValueError(
             f"push_to_hub: {error}; the model is complete in {folder}; to push it, give the same command with "
-            f"--resume_from_checkpoint latest{'' if step >= config.max_train_steps else f' --max_train_steps {step}'}"
+            "--resume_from_checkpoint latest"
         ) from error
     return commit.commit_url
 

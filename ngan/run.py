@@ -72,12 +72,18 @@ class Run:
         self.counters = Counters()
         self.validation: FaceSet | torch.Tensor | None = None
         self.validation_split = ""
-        self.minutes = 0.0  # of this launch by the main process's clock, as last told to all
+        self.minutes = 0.0  # of training by the main process's clock, as last told to all
 
     @property
     def images_per_update(self) -> int:
         """Images of all processes and accumulated batches in one update."""
         return self.config.batch_size * self.config.gradient_accumulation_steps * self.accelerator.num_processes
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all updates are made, or all minutes of training over."""
+        counters, limit = self.counters, self.config.max_train_minutes
+        return counters.step >= self.config.max_train_steps or 0 < limit <= counters.minutes
 
     def agree(self, minutes: float) -> tuple[bool, float]:
         """Tell whether time is up or a signal came, on any process, and the minutes of the main one.

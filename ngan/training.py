@@ -124,9 +124,10 @@ def update_kind(step: int, config: TrainConfig) -> tuple[bool, bool, bool, int]:
 
 
 def learning_rate_factor(step: int, config: TrainConfig, minutes: float = 0.0) -> float:
-    """Return what both learning rates are multiplied by at update `step` (from 0), `minutes` into this launch.
+    """Return what both learning rates are multiplied by at update `step` (from 0), after `minutes` of training,
+    those of earlier launches included.
 
-    A linear rise over `warmup_steps`, times a cosine from 1 to 0 over the run, or over the launch's minutes, or 1.
+    A linear rise over `warmup_steps`, times a cosine from 1 to 0 over the run's updates, or over its minutes, or 1.
     """
     warmup = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
     done = {

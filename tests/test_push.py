@@ -159,7 +159,6 @@ def test_the_advice_after_a_failed_push_pushes_to_its_branch_and_keeps_what_peop
         status, printed = train("run", *arguments)
     assert status == 2 and "the model is complete in" in printed
     advice = printed.split("give the same command with ")[1].split()
-    assert ("--max_train_steps" in advice) == (minutes != "0")  # else it would train for as long again
     monkeypatch.setattr(train_accelerate, "train_step", lambda *_: pytest.fail("an update too many"))
     status, printed = train("run", *arguments, *advice)
     assert status == 0, printed

@@ -1,9 +1,11 @@
 """The training script: as people start it, in a process of its own, and its `main` for the rest; drawn faces."""
 
+import itertools
 import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import pytest
@@ -118,6 +120,23 @@ def test_time_that_is_up_saves_evaluates_exports_and_ends_well(trained, tmp_path
     assert 0 < int(checkpoint.name.removeprefix("checkpoint-")) < 100000
     assert (tmp_path / "model/model.safetensors").is_file()
     assert "OpenCV Telea" in done.stdout
+
+
+def test_time_and_its_learning_rate_go_on_where_a_stop_left_them(trained, tmp_path, main, monkeypatch):
+    clock = itertools.count(0.0, 0.25)  # seconds, a tick each time it is read
+    monkeypatch.setattr(train_accelerate, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    timed = "--schedule minutes --warmup_steps 0 --max_train_minutes 0.2 --validation_split".split() + [""]
+    assert main(trained / "faces", tmp_path, *timed, "--max_train_steps", "4").returncode == 0
+    timed += "--max_train_steps 100000 --resume_from_checkpoint latest".split()
+    assert main(trained / "faces", tmp_path, *timed).returncode == 0
+    entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert 8 < len(entries) < 30  # 0.2 minutes are 48 ticks
+    minutes, rates = ([entry[name] for entry in entries] for name in ("minutes", "learning_rate"))
+    assert minutes == sorted(minutes) and minutes[-1] <= 0.2
+    assert rates == sorted(rates, reverse=True) and rates[-1] < 0.05 * rates[0]
+    monkeypatch.setattr(train_accelerate, "train_step", lambda *_: pytest.fail("an update too many"))
+    monkeypatch.setattr(train_accelerate, "make_batches", lambda *_: pytest.fail("faces for no update"))
+    assert main(trained / "faces", tmp_path, *timed).returncode == 0
 
 
 def test_training_improves_the_reconstruction(trained, tmp_path, main):
