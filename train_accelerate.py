@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from tqdm.auto import tqdm
 
 from ngan.batch import one_line
 from ngan.batches import make_batches
-from ngan.card import public, public_fields
+from ngan.card import public
 from ngan.checkpoint import check_finite, resume, save_checkpoint, set_aside_later
 from ngan.config import TrainConfig, parse_config
 from ngan.data import load_faces, memory_of_each_process, read_streamed, to_float
@@ -32,7 +33,14 @@ from ngan.draws import Batch
 from ngan.evaluation import evaluate, example_grid
 from ngan.export import export_run
 from ngan.graphs import GraphedUpdates
-from ngan.launch import check_same_start, check_tracker, check_unused, drop_metrics_after, warn_of_slow_bf16
+from ngan.launch import (
+    check_same_start,
+    check_tracker,
+    check_unused,
+    drop_metrics_after,
+    plain_thread_errors,
+    warn_of_slow_bf16,
+)
 from ngan.masks import make_masks
 from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
@@ -40,7 +48,7 @@ from ngan.run import NetworkMaker, Run
 from ngan.samples import sample_grid
 from ngan.sources import split_names
 from ngan.start import blend_with_start, check_networks, critics_given, make_networks
-from ngan.stopping import Stop
+from ngan.stopping import Stop, end_with_launcher
 from ngan.tables import format_table
 from ngan.training import (
     Losses,
@@ -74,16 +82,22 @@ def main(arguments: list[str] | None = None, networks: NetworkMaker = make_netwo
                 raise ValueError(
                     f"--{name} is needed: {'a Hub id or a folder' if name == 'dataset' else 'a folder to write to'}"
                 )
-        check_push(config)
+        if os.environ.get("RANK", "0") == "0":  # the only process that pushes
+            check_push(config)
         check_tracker(config.report_to)
         check_networks(config)
         if dry_run:
             sys.stdout.write(config.to_json())
             return 0
-        with Stop() as stop:
+        with plain_thread_errors(), Stop() as stop:
+            end_with_launcher()
             return run_stages(config, networks, stop)
     except torch.OutOfMemoryError as error:
         print(f"train_accelerate.py: error: lower --batch_size: {one_line(error)}", file=sys.stderr)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        print(f"train_accelerate.py: error: lower --num_workers: {one_line(error)}", file=sys.stderr)
     except (ValueError, FloatingPointError, OSError) as error:
         advice = "; make room there and go on with --resume_from_checkpoint latest"
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -115,8 +129,8 @@ def start(run: Run) -> None:
     """Resume, open the validation set, write the configuration, start the tracker."""
     config, accelerator = run.config, run.accelerator
     if config.resume_from_checkpoint:
-        fields = public_fields(config)
-        run.counters = resume(run.folder, config.resume_from_checkpoint, run.bare, run.optimizers, run.average, fields)
+        which, states = config.resume_from_checkpoint, (run.bare, run.optimizers, run.average)
+        run.counters = resume(run.folder, which, *states, run.settings)
         check_same_start(gather_object([run.counters.step]), run.folder)
     else:
         check_unused(run.folder)
@@ -131,6 +145,10 @@ def start(run: Run) -> None:
             )
         if config.push_to_hub:  # refused now rather than after the training
             config = run.config = dataclasses.replace(config, hub_model_id=open_repository(config))
+        if config.resume_from_checkpoint == "latest" and not run.counters.step:
+            logging.warning("%s holds no checkpoint to go on from: the run starts anew", run.folder)
+        elif run.counters.step:
+            print(f"{run.folder} goes on from update {run.counters.step}", file=sys.stderr)
         run.folder.mkdir(parents=True, exist_ok=True)
         remove_partial(run.folder)
         for path in set_aside_later(run.folder, run.counters.step):
@@ -153,13 +171,16 @@ def open_validation(run: Run) -> None:
             logging.warning("%s has no validation split: no samples, no final table", config.dataset)
     if run.validation_split and run.accelerator.is_main_process:  # the only one that reads it
         load = read_streamed if config.streaming else partial(load_faces, in_memory=True, progress=False)
-        run.validation = load(
-            config.dataset,
-            run.validation_split,
-            image_size=config.image_size,
-            column=config.image_column or None,
-            limit=config.evaluate_limit or None,
-        )
+        try:
+            run.validation = load(
+                config.dataset,
+                run.validation_split,
+                image_size=config.image_size,
+                column=config.image_column or None,
+                limit=config.evaluate_limit or None,
+            )
+        except ValueError as error:
+            raise ValueError(f"{error}; give another --validation_split, or '' to train without") from error
 
 
 def open_batches(run: Run) -> Iterator[Batch]:
@@ -178,7 +199,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
     if run.is_done:
         return
     config, accelerator, counters = run.config, run.accelerator, run.counters
-    began, saved = time.monotonic() - 60 * counters.minutes, counters.step
+    began, saved, saved_at = time.monotonic() - 60 * counters.minutes, counters.step, counters.minutes
     run.minutes = counters.minutes
     torch.backends.cudnn.benchmark = not 0 < config.max_train_minutes < _SEARCH_PAYS
     meter, make_update = Meter(accelerator.reduce), update_maker(run)
@@ -190,9 +211,8 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
         dynamic_ncols=True,
     ) as bar:
         while counters.step < config.max_train_steps:
-            end, minutes = run.agree((time.monotonic() - began) / 60)
+            end, minutes = run.agree(counters.minutes)
             if end:
-                counters.minutes = max(counters.minutes, minutes)  # a resume is not to go on for what is missing
                 break
             factor = learning_rate_factor(counters.step, config, minutes)
             run.set_learning_rates(factor)
@@ -203,8 +223,9 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
                 bar.set_postfix(log(run, meter, factor))
             if config.sample_every and counters.step % config.sample_every == 0:
                 write_sample(run)
-            if counters.step % config.checkpoint_every == 0:
-                saved = save(run, meter)
+            late = 0 < config.checkpoint_minutes <= minutes - saved_at
+            if late or counters.step % config.checkpoint_every == 0:
+                saved, saved_at = save(run, meter), minutes
     torch.backends.cudnn.benchmark = False
     if saved != counters.step:
         save(run, meter)
@@ -262,7 +283,7 @@ def save(run: Run, meter: Meter) -> int:
             run.optimizers,
             run.average,
             run.counters,
-            public_fields(run.config),
+            run.settings,
             run.config.checkpoints_keep,
         )
         if run.config.push_to_hub and run.config.hub_strategy == "checkpoint":

@@ -5,12 +5,13 @@ A checkpoint is the folder `checkpoint-0001234` (the number of updates made) wit
     generators.safetensors, discriminators.safetensors   the weights, float32
     average.safetensors                                  the generators' moving average
     generators_adam.safetensors, discriminators_adam.safetensors   optimizer states, named `<parameter>.<state>`
-    state.json                                           counters and the configuration, written last
+    state.json      counters, the configuration and the SHA-256 of each file above, written last
 
 It is written into a hidden temporary folder, flushed to the disk and then renamed, so that a kill leaves the old ones
 only.
 """
 
+import hashlib
 import itertools
 import json
 import logging
@@ -29,15 +30,20 @@ from ngan.disk import plain_os_errors, remove_whole, whole_folder
 from ngan.strict import check_weights
 from ngan.training import Networks, Optimizers
 
+_STATES = ("generators", "discriminators", "average", "generators_adam", "discriminators_adam")
 _NAME = re.compile(r"checkpoint-(\d{7})")
 _DAMAGE = (OSError, SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError)
 _LOG = logging.getLogger("ngan")
+# Fields that say which networks there are, but for the critics' heads, which lambda_projected switches on.
+_NETWORK_FIELDS = tuple(
+    "code_width image_width patch blocks attention_every discriminator_width discriminator_patch embedding".split()
+)
 # Fields that may change at a resume without a word: the updates stay those of the uninterrupted run.
 _FREE_FIELDS = frozenset(
-    """output_dir num_workers cuda_graphs in_memory recipe init_from init_discriminators_from max_train_minutes
-    resume_from_checkpoint checkpoint_every checkpoints_keep log_every sample_every sample_faces evaluate_limit
-    validation_split report_to half_precision_export push_to_hub hub_model_id hub_private hub_revision hub_strategy
-    data_note license license_name license_link""".split()
+    """output_dir num_workers cuda_graphs in_memory recipe init_from init_discriminators_from
+    max_train_minutes resume_from_checkpoint checkpoint_every checkpoint_minutes checkpoints_keep log_every
+    sample_every sample_faces evaluate_limit validation_split report_to half_precision_export push_to_hub
+    hub_model_id hub_private hub_revision hub_strategy data_note license license_name license_link""".split()
 )
 
 
@@ -73,7 +79,7 @@ def save_checkpoint(
         optimizers: their optimizers.
         average: the generators' moving average.
         counters: how far the run has come.
-        config: fields of the configuration, to be kept beside the weights.
+        config: fields of the configuration, and whatever else is to be compared at a resume.
         keep: checkpoints that stay.
 
     Returns:
@@ -89,7 +95,8 @@ def save_checkpoint(
         _save(folder / "average.safetensors", average.average)
         _save(folder / "generators_adam.safetensors", _moments(networks.generators, optimizers.generators))
         _save(folder / "discriminators_adam.safetensors", _moments(networks.discriminators, optimizers.discriminators))
-        state = {"counters": vars(counters), "config": config}
+        sums = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+        state = {"counters": vars(counters), "config": config, "sha256": sums}
         (folder / "state.json").write_text(json.dumps(state, indent=2))
     for old in list_checkpoints(output_dir)[:-keep]:
         if old != final:  # after a resume from an earlier one, the newest in time is not the highest in number
@@ -143,7 +150,8 @@ def load_checkpoint(
         networks: the bare modules.
         optimizers: their optimizers.
         average: the generators' moving average.
-        config: fields of the configuration that goes on; a warning names what it changes. None = not compared.
+        config: what `save_checkpoint` would keep of the run that goes on; a warning names what it changes. None = not
+            compared.
 
     Returns:
         How far the run had come.
@@ -153,13 +161,16 @@ def load_checkpoint(
     """
     try:
         state = json.loads((folder / "state.json").read_text())
-        names = ("generators", "discriminators", "average", "generators_adam", "discriminators_adam")
-        loaded = {name: load_file(folder / f"{name}.safetensors") for name in names}
+        changed = [name for name, known in state.get("sha256", {}).items() if _sha256(folder / name) != known]
+        if changed:
+            raise OSError(f"{', '.join(changed)}: not as it was written")
+        loaded = {name: load_file(folder / f"{name}.safetensors") for name in _STATES}
         counters = Counters(**state["counters"])
         before = state["config"]
         before = {"optimizer": "adam", "discriminator_optimizer": "adam"} | before  # older ones do not say
     except _DAMAGE as error:
         raise ValueError(f"checkpoint {folder} is damaged: {error}") from error
+    _check_networks(folder, before, config or {})
     check_weights(networks.generators, loaded["generators"], f"{folder}/generators.safetensors")
     check_weights(networks.discriminators, loaded["discriminators"], f"{folder}/discriminators.safetensors")
     check_weights(networks.generators, loaded["average"], f"{folder}/average.safetensors")
@@ -227,6 +238,29 @@ def resume(
     if candidates:
         raise ValueError(f"resume_from_checkpoint='latest': none of {len(candidates)} checkpoints fits; {reason}")
     return Counters()
+
+
+def _check_networks(folder: Path, before: dict[str, Any], config: dict[str, Any]) -> None:
+    """Refuse to go on with other networks by their settings, which say more than thousands of weights would."""
+    other = [name for name in _NETWORK_FIELDS if config.get(name, before.get(name)) != before.get(name)]
+    heads = "lambda_projected"
+    if config and (before.get(heads, 0) > 0) != (config.get(heads, 0) > 0):
+        other.append(heads)
+    if other:
+        had, has = (", ".join(f"{name}={fields.get(name)}" for name in other) for fields in (before, config))
+        advice = " ".join(f"--{name} {before.get(name)}" for name in other)
+        raise ValueError(
+            f"checkpoint {folder} is of other networks: it has {had}, this run {has}; give {advice} to go on from it, "
+            "or another output_dir"
+        )
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -37,7 +37,7 @@ _AT_LEAST_1 = """code_width image_width patch discriminator_width discriminator_
     gradient_accumulation_steps max_train_steps r1_every checkpoint_every checkpoints_keep log_every sample_faces"""
 _AT_LEAST_0 = """blocks attention_every local_size hole_weight lambda_coding lambda_reconstruction
     lambda_location lambda_code_adversarial lambda_image_adversarial lambda_feature_matching lambda_projected
-    lambda_perceptual lambda_structure r1_gamma max_train_minutes
+    lambda_perceptual lambda_structure r1_gamma max_train_minutes checkpoint_minutes
     generator_only_steps discriminator_only_steps warmup_steps ema_half_life seed sample_every evaluate_limit
     framing_jitter"""
 
@@ -134,6 +134,7 @@ class TrainConfig:
     cuda_graphs: bool = True  # on one GPU, without accumulation: record each kind of update once, then replay it
     resume_from_checkpoint: str = ""  # "latest" or a checkpoint folder; "" = start anew
     checkpoint_every: int = 1000  # updates
+    checkpoint_minutes: float = 10.0  # of training after which one is written all the same; 0 = by updates alone
     checkpoints_keep: int = 2  # newest ones that stay
     log_every: int = 50  # updates
     sample_every: int = 1000  # updates between picture grids; 0 = none

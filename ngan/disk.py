@@ -32,7 +32,10 @@ def whole_folder(final: Path) -> Iterator[Path]:
     try:
         new.mkdir(parents=True)
         yield new
+        readable = new.stat().st_mode & 0o666  # by whom the umask says; safetensors lets only the owner read
         for path in (*new.rglob("*"), new):
+            if path.is_file():
+                path.chmod(readable)
             _flush(path)
         if final.exists():
             os.rename(final, workspace / "old")

@@ -1,8 +1,12 @@
 """What a launch of the training looks at before it starts: what it would lose, repeat or not be told of."""
 
+import contextlib
 import importlib.util
 import json
 import logging
+import math
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -18,6 +22,23 @@ def check_tracker(name: str) -> None:
         raise ValueError(
             f"report_to={name!r}: the package {name} is not installed; install it or take --report_to none"
         )
+
+
+@contextlib.contextmanager
+def plain_thread_errors() -> Iterator[None]:
+    """Tell in one line of an `OSError` that ends a thread, such as the tracker's on a full disk, within the block."""
+
+    def tell(end: threading.ExceptHookArgs) -> None:
+        if not isinstance(end.exc_value, OSError):
+            before(end)
+        else:
+            logging.warning("%s ended: %s", end.thread.name if end.thread else "a thread", end.exc_value)
+
+    before, threading.excepthook = threading.excepthook, tell
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def warn_of_slow_bf16(config: TrainConfig, device: torch.device) -> None:
@@ -49,6 +70,13 @@ def check_same_start(steps: list[int], folder: Path) -> None:
 def drop_metrics_after(path: Path, step: int) -> None:
     """Remove what an earlier launch logged after the checkpoint that this one resumes from."""
     if path.is_file():
-        lines = path.read_text().splitlines(keepends=True)
-        lines = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
-        write_whole(path, "".join(line for line in lines if json.loads(line)["step"] <= step))
+        lines = path.read_text(errors="replace").splitlines(keepends=True)
+        write_whole(path, "".join(line for line in lines if line.endswith("\n") and _step_of(line) <= step))
+
+
+def _step_of(line: str) -> float:
+    """Return the update that a line of metrics.jsonl tells of; infinity of one that a kill or a bad disk broke."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, LookupError, TypeError):
+        return math.inf

@@ -12,6 +12,7 @@ from accelerate.utils import InitProcessGroupKwargs, set_seed
 from torch import nn
 
 from ngan.average import EMA
+from ngan.card import public_fields
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
 from ngan.data import FaceSet
@@ -22,7 +23,7 @@ from ngan.stopping import Stop
 from ngan.training import Networks, Optimizers, compile_networks, make_optimizers
 
 NetworkMaker = Callable[[TrainConfig], tuple[nn.Module, nn.Module]]
-_ASK_EVERY = 5  # updates after which several processes ask each other whether to end: asking waits for the device
+_ASK_EVERY = 5  # updates after which several processes ask each other whether to end: asking makes them wait
 
 
 class Run:
@@ -73,11 +74,18 @@ class Run:
         self.validation: FaceSet | torch.Tensor | None = None
         self.validation_split = ""
         self.minutes = 0.0  # of training by the main process's clock, as last told to all
+        apart = self.accelerator.num_processes > 1 and self.accelerator.device.type != "cpu"
+        self._group = torch.distributed.new_group(backend="gloo") if apart else None  # speaks past the devices
 
     @property
     def images_per_update(self) -> int:
         """Images of all processes and accumulated batches in one update."""
         return self.config.batch_size * self.config.gradient_accumulation_steps * self.accelerator.num_processes
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What a checkpoint keeps of the run, to be compared with the one that goes on from it."""
+        return {**public_fields(self.config), "num_processes": self.accelerator.num_processes}
 
     @property
     def is_done(self) -> bool:
@@ -86,22 +94,26 @@ class Run:
         return counters.step >= self.config.max_train_steps or 0 < limit <= counters.minutes
 
     def agree(self, minutes: float) -> tuple[bool, float]:
-        """Tell whether time is up or a signal came, on any process, and the minutes of the main one.
+        """Tell whether time is up on the main process or a signal came to any, and the minutes of the main one.
 
         All processes must leave the loop after the same update, and have the same learning rate until then.
         """
-        limit = self.config.max_train_minutes
-        end = bool(self.stop.number) or (limit > 0 and minutes >= limit)
+        limit, main = self.config.max_train_minutes, self.accelerator.is_main_process
+        end = bool(self.stop.number) or (main and 0 < limit <= minutes)
         if self.accelerator.num_processes == 1:
             return end, minutes
         if self.counters.step % _ASK_EVERY:
             return False, self.minutes
-        main = minutes if self.accelerator.is_main_process else 0.0
-        told = torch.tensor([float(end), float(self.stop.number), main], device=self.accelerator.device)
-        end, number, self.minutes = self.accelerator.reduce(told, "sum").tolist()
+        end, number, self.minutes = self._sum([float(end), float(self.stop.number), minutes if main else 0.0])
         if number and not self.stop.number:
             self.stop.number = signal.SIGTERM
         return bool(end), self.minutes
+
+    def _sum(self, numbers: list[float]) -> list[float]:
+        """Add up over all processes, on their CPUs: no device is waited for."""
+        told = torch.tensor(numbers, dtype=torch.float64)
+        torch.distributed.all_reduce(told, group=self._group)
+        return told.tolist()
 
     def set_learning_rates(self, factor: float) -> None:
         """Set both learning rates to a share of the configured ones."""

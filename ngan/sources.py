@@ -1,5 +1,6 @@
 """The forms that a set of pictures comes in, Hub data set, data set folder, folder of pictures, opened as rows."""
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -41,6 +42,8 @@ def raw_rows(source: str | os.PathLike[str], split: str, column: str | None, str
     if split not in splits:
         raise ValueError(f"{source} has no split {split!r}; it has: {', '.join(map(str, splits))}")
     rows = splits[split]
+    if rows is None:
+        raise ValueError(f"{source}: split {split!r} is empty")
     if streaming and isinstance(rows, datasets.Dataset):
         rows = rows.to_iterable_dataset(num_shards=max(1, min(_SHARDS, len(rows))))
     features = rows.features
@@ -61,7 +64,8 @@ def split_names(source: str | os.PathLike[str]) -> list[str]:
 def _open(source: str | os.PathLike[str], streaming: bool, split: str | None = None) -> dict[str, Any]:
     """Return the splits of `source` by name, in whichever of the four forms it comes.
 
-    Where one `split` is asked for, the others may be None: what nobody reads is not downloaded and prepared.
+    Where one `split` is asked for, the others may be None: what nobody reads is not downloaded and prepared. So may
+    one without a row.
     """
     path = Path(source).expanduser()
     if path.is_file() and path.suffix != ".parquet":
@@ -99,7 +103,8 @@ def _load_dataset(
             f"{source!r}: no folder here has this name, and the Hub cannot be reached ({error})"
         ) from error
     except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
-        raise ValueError(f"{source}: `datasets` cannot read it ({error.__cause__ or error})") from error
+        what = f"{source}, split {split!r}" if split else f"{source}"
+        raise ValueError(f"{what}: `datasets` cannot read it ({error.__cause__ or error})") from error
 
 
 def _load_split(split: str, **arguments: Any) -> dict[str, Any]:
@@ -115,12 +120,31 @@ def _load_split(split: str, **arguments: Any) -> dict[str, Any]:
     return splits
 
 
-def _load_from_disk(path: Path) -> dict[str, datasets.Dataset]:
+def _load_from_disk(path: Path) -> dict[str, datasets.Dataset | None]:
+    """Open what `save_to_disk` wrote, split by split: one without a row, which `datasets` cannot read, is None."""
+    names = _saved_splits(path)
+    splits: dict[str, datasets.Dataset | None] = {}
+    for name in names or [""]:
+        try:
+            saved = datasets.load_from_disk(str(path / name))
+        except IndexError:
+            splits[name or "train"] = None
+        except (OSError, ValueError, LookupError) as error:
+            raise ValueError(f"{path / name}: `datasets` cannot read it ({error})") from error
+        else:
+            splits[name or str(saved.split or "train")] = saved
+    return splits
+
+
+def _saved_splits(path: Path) -> list[str]:
+    """Return the splits of a saved data set; none if it is a single one."""
+    index = path / "dataset_dict.json"
+    if not index.is_file():
+        return []
     try:
-        saved = datasets.load_from_disk(str(path))
-    except (OSError, ValueError, LookupError) as error:  # IndexError: it was saved without a row
-        raise ValueError(f"{path}: `datasets` cannot read it, or it is empty ({error})") from error
-    return dict(saved) if isinstance(saved, datasets.DatasetDict) else {str(saved.split or "train"): saved}
+        return [str(name) for name in json.loads(index.read_text())["splits"]]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{index}: not what `save_to_disk` writes ({error})") from error
 
 
 def _picture_folder(path: Path) -> dict[str, datasets.Dataset]:
@@ -171,7 +195,8 @@ def _picture_column(features: dict[str, Any], column: str | None, source: str | 
         raise ValueError(f"{source} has no column of pictures; its columns: {layout}")
     if column is None and len(pictures) > 1:
         raise ValueError(
-            f"{source} has several columns of pictures ({', '.join(pictures)}); name one of them as column"
+            f"{source} has several columns of pictures ({', '.join(pictures)}); name one of them, on a command line "
+            "as --image_column"
         )
     return column or pictures[0]
 

@@ -1,10 +1,14 @@
 """Ctrl-C and a scheduler's SIGTERM: between two updates while training, at once elsewhere."""
 
 import contextlib
+import ctypes
+import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _ECHO = 1.0  # seconds within which a signal again is the same one: a launcher passes on what the terminal sent to all
 
 
@@ -53,6 +57,24 @@ class Stop:
         self.number, self._came = number, now
         if not (first and self._deferred):
             raise KeyboardInterrupt
+
+
+def end_with_launcher() -> None:
+    """Have SIGTERM sent to this process when the `accelerate launch` that started it ends, however that does.
+
+    For a single process Accelerate starts it and waits, and passes no signal on: one that a scheduler sends to the
+    launcher would leave the training behind, or end it unsaved. Linux only; elsewhere nothing is done.
+    """
+    launcher = os.getppid()
+    try:
+        words = Path(f"/proc/{launcher}/cmdline").read_bytes()
+        prctl = ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):
+        return
+    if b"accelerate" in words:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != launcher:  # it ended before
+            signal.raise_signal(signal.SIGTERM)
 
 
 def outlive_the_end_signal(_: int) -> None:

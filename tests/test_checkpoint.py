@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 import resource
 
 import pytest
@@ -182,6 +183,36 @@ def test_latest_passes_over_a_damaged_checkpoint_and_names_it(tmp_path, batch, d
     assert f"{newest} is damaged" in caplog.text
 
 
+@pytest.mark.parametrize("damaged", ["average.safetensors", "discriminators_adam.safetensors"])
+def test_a_file_of_the_right_length_that_is_not_as_it_was_written_is_damage_too(tmp_path, batch, damaged, caplog):
+    state = State(*batch, updates=1)
+    state.save(tmp_path)
+    state.update()
+    path = state.save(tmp_path) / damaged
+    content = path.read_bytes()
+    path.write_bytes(content[:-200] + bytes(200))  # as a power failure leaves what had not reached the disk
+    other = State(*batch, seed=1)
+    other.resume(tmp_path)
+    assert other.counters.step == 1
+    assert f"{path.parent} is damaged: {damaged}: not as it was written" in caplog.text
+
+
+def test_a_checkpoint_of_before_there_were_sums_goes_on(tmp_path, batch):
+    path = State(*batch, updates=1).save(tmp_path) / "state.json"
+    state = json.loads(path.read_text())
+    assert len(state.pop("sha256")) == 5
+    path.write_text(json.dumps(state))
+    other = State(*batch)
+    other.resume(tmp_path)
+    assert other.counters.step == 1
+
+
+def test_a_checkpoint_is_as_readable_as_the_umask_says(tmp_path, batch):
+    folder = State(*batch, updates=1).save(tmp_path)
+    (tmp_path / "plain").touch()
+    assert {path.stat().st_mode for path in folder.iterdir()} == {(tmp_path / "plain").stat().st_mode}
+
+
 def test_a_missing_file_is_a_damaged_checkpoint_that_changes_nothing(tmp_path, batch):
     folder = State(*batch, updates=1).save(tmp_path)
     (folder / "average.safetensors").unlink()
@@ -193,7 +224,20 @@ def test_a_missing_file_is_a_damaged_checkpoint_that_changes_nothing(tmp_path, b
     assert_same(other, untouched)
 
 
-def test_a_checkpoint_of_other_networks_is_refused_by_name(tmp_path, batch):
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"blocks": 3}, r"has blocks=\d, this run blocks=3; give --blocks \d to go on from it, or another output_dir"),
+        ({"lambda_projected": 0.5}, "has lambda_projected=0.0, this run lambda_projected=0.5; give --lambda_proj"),
+    ],
+)
+def test_a_checkpoint_of_other_networks_is_refused_by_its_settings(tmp_path, batch, changes, told):
+    State(*batch, updates=1).save(tmp_path)
+    with pytest.raises(ValueError, match=f"checkpoint-0000001 is of other networks: it {told}"):
+        State(*batch).resume(tmp_path, "checkpoint-0000001", **changes)
+
+
+def test_without_settings_a_checkpoint_of_other_networks_is_refused_by_its_weights(tmp_path, batch):
     State(*batch, updates=1).save(tmp_path)
     config = dataclasses.replace(TINY, blocks=3)
     networks = Networks(*make_networks(config))

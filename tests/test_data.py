@@ -215,11 +215,11 @@ def test_set_without_usable_picture_is_an_error(tmp_path, in_memory):
     with pytest.raises(ValueError, match="not one usable picture among 3 rows .PictureError: image: 1x1 pixels"):
         load_faces(tmp_path / "small", in_memory=in_memory, progress=False)
     one_column(solid(RED)).select([]).save_to_disk(str(tmp_path / "saved"))
-    with pytest.raises(ValueError, match="saved: .* or it is empty"):
+    with pytest.raises(ValueError, match="saved: split .train. is empty"):
         load_faces(tmp_path / "saved", in_memory=in_memory, progress=False)
     (tmp_path / "table").mkdir()
     one_column(solid(RED)).select([]).to_parquet(str(tmp_path / "table" / "train.parquet"))
-    with pytest.raises(ValueError, match="table: .* no data"):
+    with pytest.raises(ValueError, match="table, split 'train': .* no data"):
         load_faces(tmp_path / "table", in_memory=in_memory, progress=False)
     with pytest.raises(ValueError, match="among 0 rows .it is empty"):
         stream_faces(tmp_path / "table")

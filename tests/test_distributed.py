@@ -1,7 +1,9 @@
 """Several processes: the configurations shipped for them, and that two make of a batch what one makes of it."""
 
 import json
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from launching import ROOT, draw_faces, train
+from safetensors.torch import load_file
 
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
@@ -123,6 +126,30 @@ def test_processes_see_different_pictures_and_masks_and_together_those_of_one(ru
 
 
 @pytest.mark.slow
+def test_two_processes_go_on_to_the_very_weights_and_one_alone_is_told_of_its_smaller_batch(runs):
+    def go_on(config: str) -> subprocess.CompletedProcess:
+        folder = runs / "again"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(runs / "two" / half, folder / half)
+        done = train(
+            runs / "faces",
+            folder,
+            *(*SHARED[: SHARED.index("--report_to")], "--validation_split", "", "--batch_size", "4"),
+            *("--resume_from_checkpoint", "latest"),
+            accelerate_config=config,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    half, end = "checkpoint-0000010", "checkpoint-0000020"
+    assert "other settings" not in go_on("two_cpu_processes.yaml").stderr
+    for path in (runs / "two" / end).glob("*.safetensors"):
+        ours, theirs = load_file(runs / "again" / end / path.name), load_file(path)
+        assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+    assert "num_processes 2 -> 1" in go_on("cpu.yaml").stderr
+
+
+@pytest.mark.slow
 def test_only_the_main_process_loads_validation_faces_logs_saves_and_pushes(runs):
     first, second = recorded(runs / "two")
     opened = ["load_faces", "open_repository"]
@@ -153,9 +180,9 @@ def test_every_configuration_is_read_by_accelerate_and_starts_what_its_name_says
 
 def test_processes_agree_on_the_end_and_on_the_clock_that_the_learning_rate_follows():
     def run(step: int, main: bool, others: list[float]) -> SimpleNamespace:
-        accelerator = SimpleNamespace(num_processes=2, is_main_process=main, device="cpu")
-        accelerator.reduce = lambda told, _: told + torch.tensor(others)
+        accelerator = SimpleNamespace(num_processes=2, is_main_process=main)
         parts = {"config": TrainConfig(max_train_minutes=10.0), "counters": Counters(step=step), "stop": Stop()}
+        parts["_sum"] = lambda told: [sum(pair) for pair in zip(told, others, strict=True)]
         return SimpleNamespace(accelerator=accelerator, minutes=1.5, **parts)
 
     assert Run.agree(run(10, False, [0.0, 0.0, 2.25]), minutes=2.5) == (False, 2.25)
@@ -165,6 +192,7 @@ def test_processes_agree_on_the_end_and_on_the_clock_that_the_learning_rate_foll
         1.5,
     )  # not asked: the device need not wait
     assert Run.agree(run(15, True, [0.0, 0.0, 0.0]), minutes=10.0) == (True, 10.0)
+    assert Run.agree(run(15, False, [0.0, 0.0, 9.9]), minutes=10.0) == (False, 9.9)  # the main one's clock counts
     told = run(15, True, [1.0, 15.0, 0.0])
     assert Run.agree(told, minutes=3.0) == (True, 3.0)
     assert told.stop.number == signal.SIGTERM

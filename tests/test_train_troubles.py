@@ -7,7 +7,9 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,9 +19,19 @@ from PIL import Image
 import ngan.features
 import train_accelerate
 from ngan.config import TrainConfig
-from ngan.launch import warn_of_slow_bf16
+from ngan.launch import plain_thread_errors, warn_of_slow_bf16
 
 pytestmark = pytest.mark.slow
+
+
+def wait_for_updates(process: subprocess.Popen, log: Path) -> None:
+    """Wait until a run has logged two updates."""
+    for _ in range(900):
+        if log.is_file() and log.read_text().count("\n") >= 2:
+            return
+        assert process.poll() is None
+        time.sleep(0.1)
+    pytest.fail("no updates within 90 seconds")
 
 
 def test_features_that_are_not_installed_are_refused_in_one_line(trained, tmp_path, main, monkeypatch):
@@ -39,18 +51,34 @@ def test_sigterm_to_the_whole_group_saves_and_ends_with_its_number(trained, tmp_
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    log = tmp_path / "metrics.jsonl"
-    for _ in range(900):
-        if log.is_file() and log.read_text().count("\n") >= 2:
-            break
-        assert process.poll() is None
-        time.sleep(0.1)
+    wait_for_updates(process, tmp_path / "metrics.jsonl")
     os.killpg(process.pid, signal.SIGTERM)  # a scheduler tells the loader's worker too
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, err.decode()
     assert "--resume_from_checkpoint latest" in out.decode() and "Traceback" not in err.decode()
     (checkpoint,) = tmp_path.glob("checkpoint-*")
     assert json.loads((checkpoint / "state.json").read_text())["counters"]["step"] >= 2
+
+
+@pytest.mark.parametrize("config", ["cpu.yaml", "two_cpu_processes.yaml"])
+def test_sigterm_to_the_launcher_alone_saves_too(trained, tmp_path, config):
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "configs" / config)]
+    arguments = ["--dataset", str(trained / "faces"), *TINY, "--output_dir", str(tmp_path), "--validation_split", ""]
+    process = subprocess.Popen(
+        [*launcher, str(ROOT / "train_accelerate.py"), *arguments, "--max_train_steps", "100000"],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for_updates(process, tmp_path / "metrics.jsonl")
+    process.terminate()
+    printed, _ = process.communicate(timeout=60)  # ends when the last of its children has closed its output
+    assert "go on with --resume_from_checkpoint latest" in printed
+    (checkpoint,) = tmp_path.glob("checkpoint-*")
+    logged = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads((checkpoint / "state.json").read_text())["counters"]["step"] == json.loads(logged[-1])["step"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -155,7 +183,7 @@ def test_a_checkpoint_of_other_networks_is_refused_and_one_of_other_settings_nam
     arguments = "--max_train_steps 2 --validation_split".split() + [""]
     assert main(trained / "faces", tmp_path, *arguments).returncode == 0
     again = (*arguments, "--resume_from_checkpoint", "latest")
-    assert_one_line(main(trained / "faces", tmp_path, *again, "--blocks", "2"), "does not fit NGAN", "image_generator")
+    assert_one_line(main(trained / "faces", tmp_path, *again, "--blocks", "2"), "it has blocks=1, this run blocks=2")
     caplog.clear()
     assert main(trained / "faces", tmp_path, *again, "--log_every", "2").returncode == 0
     assert "other settings" not in caplog.text
@@ -198,6 +226,36 @@ def test_an_accumulation_that_the_environment_sets_is_refused(trained, tmp_path,
     assert_one_line(done, "gradient_accumulation_steps=1", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS=4")
     options = "--max_train_steps 1 --evaluate_limit 1 --gradient_accumulation_steps 4".split()
     assert main(trained / "faces", tmp_path / "run", *options).returncode == 0
+
+
+def test_a_thread_that_a_full_disk_ended_is_told_of_in_one_line(capsys, caplog):
+    def write() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with plain_thread_errors():
+        thread = threading.Thread(target=write, name="tracker")
+        thread.start()
+        thread.join()
+    assert caplog.messages == ["tracker ended: [Errno 28] No space left on device"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_worker_of_the_loader_that_was_killed_ends_the_run_in_one_line(trained, tmp_path, main, monkeypatch):
+    def killed(*_: object, **__: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error.")
+
+    monkeypatch.setattr(train_accelerate, "train_step", killed)
+    assert_one_line(main(trained / "faces", tmp_path, "--max_train_steps", "2"), "lower --num_workers", "Bus error")
+
+
+def test_a_broken_line_of_the_log_does_not_stop_a_resume(trained, tmp_path, main, caplog):
+    arguments = "--resume_from_checkpoint latest --validation_split".split() + [""]
+    assert main(trained / "faces", tmp_path, *arguments, "--max_train_steps", "2").returncode == 0
+    assert "holds no checkpoint to go on from: the run starts anew" in caplog.text
+    (tmp_path / "metrics.jsonl").open("ab").write(bytes(30) + b"\n[]\n")
+    done = main(trained / "faces", tmp_path, *arguments, "--max_train_steps", "3")
+    assert done.returncode == 0 and "goes on from update 2" in done.stderr
+    assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
 
 
 def test_a_gpu_that_only_emulates_bf16_is_warned_of(monkeypatch, caplog):
