@@ -22,7 +22,8 @@ from ngan.framing import Face, clipped, rotation, strokes, touches, turned
 
 _SEARCH_SIDE = 512  # longest side of the copy that is searched, in pixels
 _CLOSE_SIDE = 320  # side of the copy in which what surrounds a hole is looked at closer, in pixels
-_MAX_GROUPS = 6  # of strokes that are looked at closer, the largest first; each takes up to a quarter second
+_MAX_GROUPS = 16  # of strokes that are looked at closer, the largest first; each takes up to a quarter second
+_INNER = 0.6  # of a face's square: what lies farther out may well be a neighbour's
 _SMALLEST = 24  # side of the smallest face frame of a copy, in pixels
 # Scratches: their greatest width in the copy that is searched, in pixels, their least difference from both sides, of
 # 255, and the share of a photo from which on they count: 60 portraits in larger photos had 0.017 at most, alone 0.033,
@@ -77,10 +78,11 @@ def find_faces(rgb: np.ndarray, hole: np.ndarray | None = None) -> list[Face]:
     for box in strokes(hole)[:_MAX_GROUPS]:
         part = np.zeros_like(hole)
         part[box[1] : box[3], box[0] : box[2]] = hole[box[1] : box[3], box[0] : box[2]]
-        if any(touches(face, part) for face in faces):
+        if any(touches(replace(face, side=_INNER * face.side), part) for face in faces):
             continue
         closer = _Copies(rgb, hole, _around(box, rgb.shape), _CLOSE_SIDE)
-        for look in range(3):
+        # in a known square it may be that face's hair or a neighbour's eye: only an upright neighbour is looked for
+        for look in (1,) if any(touches(face, part) for face in faces) else range(3):
             if look == 0:
                 if tilted is None:
                     tilted = copies.search(_TURNS) + copies.search_profiles(filled=not sure)
@@ -91,7 +93,7 @@ def find_faces(rgb: np.ndarray, hole: np.ndarray | None = None) -> list[Face]:
                     if look == 1
                     else closer.search(_TURNS) + closer.search_profiles(filled=not sure)
                 )
-            free = [hit for hit in hits if touches(hit.face, part) and _has_room(hit.face, sure)]
+            free = [hit for hit in hits if touches(hit.face, part) and _has_room(hit.face, sure + faces)]
             aligned = [_align(rgb, hole, hit) for hit in free]
             if any(aligned):
                 faces = _distinct([*faces, *aligned])

@@ -21,8 +21,8 @@ from ngan.alike import alike_lines
 from ngan.deep import sixteen_bits
 from ngan.faces import face_in, find_faces
 from ngan.finding import CLOSER, continued, damage_in_face, damage_in_whole, looked_again
-from ngan.framing import Face, inside, touches
-from ngan.job import NO_FACE, NO_FACE_MARKED, Job
+from ngan.framing import Face, inside, strokes, touches
+from ngan.job import NO_FACE, NO_FACE_MARKED, PART_ELSEWHERE, Job
 from ngan.model import NGAN, NGANOutput
 from ngan.paste import (
     correct,
@@ -38,6 +38,7 @@ from ngan.stages import Result, Stages, face_stages, marked, photo_stages, whole
 _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training square
 _SQUARE = 1.25  # longest side of a picture that is about square, in its shortest
 _WIDER = 1.5  # side of the square in which damage that was found in a face's is followed, in sides of that
+_EYE = 0.1  # breadth of an eye, in sides of a face's square
 _LARGEST = 8  # side of a face's square that is given, in longer sides of the picture
 _BATCH = 8  # faces that the networks see at a time
 
@@ -163,6 +164,8 @@ class Inpainter:
         if not job.faces:
             elsewhere = hole is not None and bool(find_faces(job.rgb) if faces is None else faces)
             job.notes.append(_note_of_no_face(elsewhere, whole))
+        elif hole is not None and not whole and _has_part_elsewhere(hole, job.faces):
+            job.notes.append(f"{PART_ELSEWHERE} it was continued from its surroundings.")
         if whole:
             job.faces = []
             self._fill_whole(job)
@@ -275,6 +278,18 @@ def _note_of_no_face(elsewhere: bool, whole: bool) -> str:
     if elsewhere:
         return f"{NO_FACE_MARKED} it was continued from its surroundings."
     return f"{NO_FACE} what was marked was continued from its surroundings."
+
+
+def _has_part_elsewhere(hole: np.ndarray, faces: list[Face]) -> bool:
+    """Tell whether a part of a hole that is as large as an eye of the smallest face lies in no face's square."""
+    least = _EYE * min(face.side for face in faces)
+    for left, top, right, bottom in strokes(hole):
+        part = np.zeros_like(hole)
+        part[top:bottom, left:right] = hole[top:bottom, left:right]
+        large = min(right - left, bottom - top) >= least
+        if large and not any(touches(face, part) for face in faces):
+            return True
+    return False
 
 
 def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -10,7 +10,7 @@ from PIL import Image
 from ngan.deep import with_sixteen_bits
 from ngan.framing import Face
 from ngan.model import NGANOutput
-from ngan.paste import cell_of, enlarge, fill_rest, network_share, shrink, weight
+from ngan.paste import cell_of, enlarge, fill_rest, network_share, shrink, weight, yielding
 from ngan.pictures import PictureError
 from ngan.stages import box_of
 from ngan.tone import is_toned
@@ -20,6 +20,7 @@ _TONE_SIDE = 128  # in pixels, of the copy by which it is told whether a photo i
 # Beginnings of `Result.notes`, by which programs tell them apart
 NO_FACE = "No face was found:"
 NO_FACE_MARKED = "What was marked lies in none of the known faces:"
+PART_ELSEWHERE = "Part of what was marked lies in none of the known faces:"
 NO_DAMAGE = "No damage was found:"
 
 _logger = logging.getLogger(__name__)
@@ -80,7 +81,10 @@ class Job:
                 the face whose square it holds; None = all of the picture.
         """
         canvas, rest, rings = self.rgb.copy(), self.hole.copy(), []
-        for filled, matrix, face in fills:
+        fills = sorted(
+            fills, key=lambda fill: fill[2].side if fill[2] else 0
+        )  # the rims of small squares lie in large
+        for i, (filled, matrix, face) in enumerate(fills):
             box = (0, 0, *self.picture.size) if face is None else box_of(face, self.picture.size)
             around = slice(box[1], box[3]), slice(box[0], box[2])
             shares = network_share(self.hole[around], cell_of(matrix))
@@ -91,7 +95,8 @@ class Job:
                 )
                 share = shares[tuple(part)]
                 if face is not None:
-                    share = share * weight(face, window)
+                    later = (other for _, _, other in fills[i + 1 :])
+                    share = share * weight(face, window) * yielding(face, later, window)
                 pixels = np.rint(colours).clip(0, 255).astype(np.uint8)
                 core, ring = rest[window] & (share >= 1), rest[window] & (share > 0) & (share < 1)
                 canvas[window][core] = pixels[core]

@@ -7,7 +7,7 @@ continued from their surroundings.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -30,16 +30,20 @@ _CARRY = 0.7  # reach of the picture's own detail into the hole, standard deviat
 _FEATHER = 0.06  # of a face's square: over so much of its border its fill goes over into what surrounds it
 _PART = 384  # cells: a stroke's box is continued by parts of this side, those alone that it crosses
 _THICK = 48  # of what is continued, in pixels: thicker holes are filled in a smaller copy, for speed
+# Of a cell: with so much of it left, its colour is told by that, and no network need guess it. Portraits of 512 pixels
+# were filled 0.8 dB closer in a centre hole and 0.1 to 0.3 under strokes and over eyes than when one missing pixel
+# took the cell; of 178 pixels, where a cell is 1.4 of them, 0.1 dB.
+_KNOWN = 0.5
+_YIELD = 0.1  # sides of squares: over so much the fill of a face goes over into that of a nearer one
 _THIN = 1.5  # cells of the network's grid: thinner parts of a hole are continued from both sides
 _RAMP = 2  # cells: over so much of a hole's border the network's colours come in
 _MAX_GRAIN = 8.0  # of 255, standard deviation; what is stronger is texture
 
 
 def shrink_mask(marked: Image.Image, grid: tuple[int, int]) -> torch.Tensor:
-    """(1, 1, h, w), 1 = a cell in which at least one pixel is marked; `grid` is (w, h)."""
-    # as floats: in whole numbers, the share of one pixel among many would round to 0
-    share = marked.convert("F").resize(grid, Image.Resampling.BOX)
-    return torch.from_numpy(np.array(share) > 0)[None, None].float()
+    """(1, 1, h, w), 1 = a cell of which less than `_KNOWN` is left unmarked; `grid` is (w, h)."""
+    share = np.array(marked.convert("F").resize(grid, Image.Resampling.BOX)) / 255
+    return torch.from_numpy(1 - share < _KNOWN)[None, None].float()
 
 
 def shrink(rgb: Image.Image, marked: Image.Image | None, grid: tuple[int, int]) -> torch.Tensor:
@@ -67,8 +71,8 @@ def cut(rgb: np.ndarray, hole: np.ndarray | None, face: Face, size: int) -> tupl
         size: side of the cut, in pixels.
 
     Returns:
-        Image (1, 3, size, size) in [-1, 1], and mask (1, 1, size, size), {0, 1}, 1 = a cell in which any pixel is
-        missing.
+        Image (1, 3, size, size) in [-1, 1], and mask (1, 1, size, size), {0, 1}, 1 = a cell of which less than
+        `_KNOWN` is known.
     """
     fine = 2 * size  # cells of half the side, so that turning does not blur
     scale = min(1.0, fine / face.side)
@@ -96,7 +100,7 @@ def cut(rgb: np.ndarray, hole: np.ndarray | None, face: Face, size: int) -> tupl
     )
     colours = (colours / np.maximum(share, 1 / 255)[..., None]).clip(0, 255)
     image = torch.from_numpy(colours / 127.5 - 1).permute(2, 0, 1)[None].contiguous()
-    return image, torch.from_numpy(share < 0.999)[None, None].float()
+    return image, torch.from_numpy(share < _KNOWN)[None, None].float()
 
 
 def correct(image: torch.Tensor, seen: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
@@ -253,6 +257,25 @@ def weight(face: Face, window: Window) -> np.ndarray:
     u, v = (row[0] * (x - 0.5) + row[1] * (y - 0.5) + row[2] for row in unit)
     inside = 0.5 - np.maximum(np.abs(u), np.abs(v))
     return (inside / _FEATHER).clip(0, 1)
+
+
+def yielding(face: Face, others: Iterable[Face], window: Window) -> np.ndarray:
+    """How far a face's square leaves each pixel of a window to nearer faces: (rows, columns), 1 = not, 0 = wholly.
+
+    Squares are wider than heads: of two people side by side, each has the other's near eye in it. Distances are from
+    the squares' middles, in their sides.
+    """
+    y, x = np.mgrid[window].astype(np.float32) + 0.5
+
+    def distance(one: Face) -> np.ndarray:
+        return np.hypot(x - one.x, y - one.y) / one.side
+
+    own, share = distance(face), np.ones(x.shape, np.float32)
+    for other in others:
+        if math.hypot(face.x - other.x, face.y - other.y) < face.side + other.side:
+            ahead = ((distance(other) - own) / _YIELD).clip(0, 1)
+            share = np.minimum(share, 1 - weight(other, window) * (1 - ahead))
+    return share
 
 
 def network_share(hole: np.ndarray, cell: float) -> np.ndarray:

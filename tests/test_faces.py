@@ -142,6 +142,15 @@ def test_only_the_faces_that_a_stroke_touches_count():
     assert len(find_faces(canvas)) == 3
 
 
+@pytest.mark.parametrize("side", [60, 100])
+def test_a_small_face_within_the_square_of_a_large_one_is_found(side: int):
+    large, small = Face(400, 400, 600), Face(640, 460, side)
+    canvas = photo(1400, 840, large, small)
+    found = find_faces(canvas, mark(canvas, small, 0.25, x=-0.1))
+    assert len(found) == 2
+    check(min(found, key=lambda face: face.side), small)
+
+
 @pytest.mark.parametrize("box", [(267, 312, 370, 415), (306, 338, 409, 441), (430, 330, 700, 600)])
 def test_clothes_beside_a_face_are_no_face(box: tuple[int, int, int, int]):
     canvas = np.asarray(Image.open(EXAMPLES / "wide.jpg").convert("RGB"))

@@ -49,6 +49,21 @@ def test_without_a_face_the_strokes_are_filled_and_it_is_said(inpainter: Inpaint
     assert "as a whole" in square.notes[0] and len(square.inside) == 1 and square.inside[0].final.size == (64, 60)
 
 
+def test_a_part_that_lies_in_no_face_is_spoken_of_unless_it_is_small(inpainter: Inpainter):
+    face = Face(200, 220, 240)
+    canvas = photo(900, 450, face)
+    hole = mark(canvas, face)
+    assert inpainter.fill(canvas, hole).notes == []
+    hole[100:108, 700:708] = True  # a speck
+    assert inpainter.fill(canvas, hole).notes == []
+    hole[200:240, 700:740] = True
+    (note,) = inpainter.fill(canvas, hole).notes
+    assert note == "Part of what was marked lies in none of the known faces: it was continued from its surroundings."
+    hole[:] = mark(canvas, face)
+    hole[210:220, 100:800] = True  # a line that crosses the face
+    assert inpainter.fill(canvas, hole).notes == []
+
+
 @pytest.mark.parametrize(("width", "how"), [(900, "it was continued"), (560, "the picture was taken as a whole")])
 def test_a_face_that_is_not_marked_is_not_said_to_be_missing(inpainter: Inpainter, width: int, how: str):
     canvas, hole = photo(width, 500, Face(150, 300, 200)), np.zeros((500, width), bool)

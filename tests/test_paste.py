@@ -22,6 +22,7 @@ from ngan.paste import (
     spread,
     weight,
     whole_matrix,
+    yielding,
 )
 from ngan.tone import in_tone
 
@@ -103,11 +104,24 @@ def test_shrinking_lets_no_marked_pixel_leak():
     assert (colours - torch.tensor([100.0, 150.0, 200.0])).abs().max() < 2
 
 
-def test_a_single_marked_pixel_of_a_large_picture_makes_its_cell_missing():
-    hole = Image.new("L", (3200, 3200))
-    hole.putpixel((1234, 777), 255)
+def test_a_cell_is_missing_once_less_than_half_of_it_is_known():
+    hole = Image.new("L", (320, 320))
+    hole.paste(255, (120, 70, 125, 80))  # half of one cell
+    hole.paste(255, (200, 150, 206, 160))  # more than half of another
     missing = shrink_mask(hole, (32, 32))
-    assert missing.sum() == 1 and missing[0, 0, 7, 12] == 1
+    assert missing.sum() == 1 and missing[0, 0, 15, 20] == 1
+    _, missing = cut(np.zeros((320, 320, 3), np.uint8), np.asarray(hole) > 0, Face(160, 160, 320), 32)
+    assert missing.sum() == 1 and missing[0, 0, 15, 20] == 1
+
+
+def test_a_square_leaves_what_is_nearer_to_another_face_to_that():
+    left, right = Face(100, 100, 160), Face(200, 100, 160)
+    window = slice(90, 110), slice(20, 280)
+    share = yielding(left, [right], window)[10]
+    assert (share[:100] == 1).all()  # beyond the other's square, and as far as it is clearly nearer
+    assert (share[140:240] == 0).all()
+    assert ((share > 0) & (share < 1)).sum() >= 5 and (np.diff(share[:140]) <= 0).all()
+    assert (yielding(left, [], window) == 1).all() and (yielding(left, [Face(900, 100, 160)], window) == 1).all()
 
 
 def test_spread_continues_values_smoothly():
