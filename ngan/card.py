@@ -1,6 +1,8 @@
 """The model card of a trained NGAN: data, run, figures, pictures, limits; front matter that the Hub reads."""
 
+import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -10,36 +12,43 @@ from typing import Any
 
 import torch
 import yaml
-from huggingface_hub import EvalResult, ModelCard, ModelCardData, hf_hub_download
-from huggingface_hub.errors import HTTPError
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
 from ngan.differences import format_differences
-from ngan.hub import split_revision
+from ngan.hub import download, split_revision
 from ngan.model import NGAN
 from ngan.saving import write_bytes
 from ngan.start import CRITICS
 from ngan.tables import format_table
 
 CARD = "README.md"  # where the Hub looks for it
-_TEXT = """# {title}
+_TEXT = """<!-- ngan: title -->
+# {title}
 
 Fills damaged or missing parts of a face, with a mask or finding the damage itself. A nested GAN after Li et al., [Face
 Inpainting via Nested Generative Adversarial Networks](https://doi.org/10.1109/ACCESS.2019.2949614), IEEE Access 2019:
 a code generator and its discriminator nested inside an image generator with a global and a local discriminator.
+<!-- /ngan: title -->
 
-{picture}```python
+<!-- ngan: usage -->
+{picture}With the code of this project installed, `pip install .` in its folder:
+
+```python
 from ngan import Inpainter
 
-Inpainter("{name}")("face.png", "mask.png").save("filled.png")
+{usage}
 ```
 
 `config.json` and `model.safetensors` hold both generators ({parameters:.2f} M parameters, {dtype}); {files}
+<!-- /ngan: usage -->
 
+<!-- ngan: data -->
 ## Data
 
 {data}
+<!-- /ngan: data -->
 
 <!-- ngan: training -->
 ## Training
@@ -58,6 +67,7 @@ The full configuration is in `train_config.json`. Code image and final image are
 {figures}
 <!-- /ngan: figures -->
 
+<!-- ngan: limits -->
 ## Limits and bias
 
 - Made for upright, roughly aligned faces, the eyes a little above the middle of a square picture, at {size}x{size}
@@ -67,15 +77,20 @@ The full configuration is in `train_config.json`. Code image and final image are
 - The faces it learned from are not a fair sample of people: skin tones, ages, hair and glasses that are rare there are
   filled worse, and drawn towards what is common there.
 - Large holes come out softer than their surroundings; glasses, hands, hats and text are often lost.
+<!-- /ngan: limits -->
 """
-_OWN_SECTION = re.compile(r"<!-- ngan: (\w+) -->.*?<!-- /ngan: \1 -->\n?", re.DOTALL)  # renewed by each push
+_OWN_SECTION = re.compile(r"<!-- ngan: (\w+) -->(.*?)<!-- /ngan: \1 -->\n?", re.DOTALL)
+_OF_THE_WEIGHTS = ("training", "figures")  # sections that each push renews, whoever wrote them
+_RECORD = re.compile(r"<!-- ngan wrote (\{.*?\}) -->\n?")  # marks of what the project wrote, so as to know it again
 _LICENSE = ("license", "license_name", "license_link")  # fields of the front matter and of the configuration
+_FILL = '("face.png", "mask.png").save("filled.png")'
 _PATHS = ("dataset", "output_dir", "resume_from_checkpoint", "init_from", "init_discriminators_from")  # or Hub ids
 _PICTURE = "![corrupted, code image, location, filled, truth](samples.png)\n\n"
 _CELEBA = {"license": "other", "license_name": "non-commercial-research"}  # so are its terms
 _WITH_CRITICS = "`discriminators/`\nthe three critics and their joint head, to train on from."
 _WITHOUT_CRITICS = "there are no\ncritics, since no update trained them."
 _NO_NOTE = "Trained on `{dataset}`; its own card states its terms, which hold for these weights too."
+_LOG = logging.getLogger("ngan")
 
 
 def write_card(
@@ -95,15 +110,14 @@ def write_card(
         result: what `ngan.evaluation.evaluate` returned, with the names of the "dataset" and its "split", or None.
     """
     written = public_fields(config)
-    (folder / "train_config.json").write_text(json.dumps(written, indent=2) + "\n")
-    name = config.hub_model_id if config.push_to_hub else folder.resolve().name
+    (folder / "train_config.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     defaults = json.loads(TrainConfig().to_json())
     ignored = ("output_dir", "resume_from_checkpoint", "data_note")
     changed = {k: v for k, v in written.items() if v != defaults[k] and k not in ignored and not _of_hub(k)}
     command = shlex.join(word for k, v in changed.items() for word in (f"--{k}", str(v)))
     text = _TEXT.format(
         title=f"NGAN face inpainting, {config.image_size}x{config.image_size}",
-        name=name,
+        usage=_usage(config),
         picture=_PICTURE if (folder / "samples.png").is_file() else "",
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
         dtype="float16" if config.half_precision_export else "float32",
@@ -124,49 +138,64 @@ def write_card(
         **(terms := _license(config)),
         pipeline_tag="image-to-image",
         tags=["inpainting", "face-inpainting", "gan", "ngan"],
-        metrics=["psnr", "ssim"],
+        metrics=["psnr", "ssim", "l1"],
         datasets=[config.dataset] if _is_hub_id(config.dataset) else None,
         base_model=start if _is_hub_id(start := split_revision(config.init_from)[0]) else None,
-        model_name=name,
-        eval_results=_eval_results(result),
+        **_model_index(config.hub_model_id or folder.resolve().name, result),
     )
-    (folder / CARD).write_text(f"---\n{data.to_yaml()}\n---\n\n{text}")
-    if (folder / CRITICS / CARD).is_file():
-        _relicense(folder / CRITICS / CARD, terms)
+    record = json.dumps({name: _mark(part) for name, part in _parts(data.to_dict(), text).items()})
+    content = f"---\n{data.to_yaml()}\n---\n\n{text}\n<!-- ngan wrote {record} -->\n"
+    (folder / CARD).write_text(content, encoding="utf-8")
+    critics = folder / CRITICS / CARD
+    if critics.is_file():
+        critics.write_text(relicense(critics.read_text(encoding="utf-8"), terms), encoding="utf-8")
 
 
 def merge_cards(theirs: str, ours: str) -> str:
-    """Renew a card that people may have edited: the project's own sections and the figures in its front matter.
+    """Renew what the project wrote in a card, and keep what people did; a warning names what is kept otherwise.
+
+    Fields of the front matter and sections are the project's where they are as its record says that it wrote them.
+    Cards without a record count as written by people, but for the sections of training and figures and the
+    model-index, which are of the weights and renewed always.
 
     Args:
         theirs: the card as it stands, "" if there is none.
-        ours: a card of `write_card`.
+        ours: a card of `write_card`; or a part of one, without a record, which renews nothing that it does not hold.
 
     Returns:
-        `theirs` with the sections between the comments of `ours` in the place of its own, or at its end where it has
-        none, with the model-index of `ours`, and with what only the front matter of `ours` has.
+        `theirs`, renewed; sections of training and figures stand at its end where it has none.
 
     Raises:
-        ValueError: the front matter of `theirs` is no valid YAML.
+        ValueError: a front matter that is no valid YAML.
     """
     if not theirs.strip():
         return ours
-    try:
-        card, new = ModelCard(theirs), ModelCard(ours)
-    except (yaml.YAMLError, TypeError) as error:
-        raise ValueError(f"the README.md on the Hub has a broken front matter: {error}") from error
-    text = card.text
+    card, new = _read(theirs), _read(ours)
+    written, record = _RECORD.search(card.text), _RECORD.search(new.text)
+    before = _read_record(written[1]) if written and record else {}
+    text = _RECORD.sub("", card.text)
+    have, want = card.data.to_dict(), new.data.to_dict()
+    had, has = _parts(have, text), _parts(want, new.text)
+    changed = {name for name in had | before if _mark(had.get(name)) != before.get(name)}
+    fields = {}
+    for name in [name for name in has | had if not name.startswith("#")]:
+        fields |= (had if name in changed else has).get(name, {})
+    fields |= {"model-index": want["model-index"]} if "model-index" in want else {}
     for section in _OWN_SECTION.finditer(new.text):
-        kept = [found for found in _OWN_SECTION.finditer(text) if found[1] == section[1]]
-        if kept:
-            text = text[: kept[0].start()] + section[0] + text[kept[0].end() :]
-        else:
+        name, found = section[1], f"#{section[1]}" in had
+        if name in _OF_THE_WEIGHTS and not found:
             text = f"{text.rstrip()}\n\n{section[0]}"
-    fields, figures = card.data.to_dict(), new.data.to_dict()
-    if "license" in fields:
-        figures = {k: v for k, v in figures.items() if k not in _LICENSE}  # a name or link of ours is not of theirs
-    data = ModelCardData(**{**figures, **fields, **{k: figures[k] for k in ("model-index",) if k in figures}})
-    return f"---\n{data.to_yaml()}\n---\n\n{text.lstrip()}"
+        elif found and (name in _OF_THE_WEIGHTS or f"#{name}" not in changed):
+            old = next(old for old in _OWN_SECTION.finditer(text) if old[1] == name)
+            text = text[: old.start()] + section[0] + text[old.end() :]
+    kept = [name for name in sorted(changed & has.keys()) if had.get(name) != has[name]]
+    kept = [name for name in kept if name in had or not name.startswith("#")]  # sections that went are not missed
+    if kept := [name.lstrip("#") for name in kept if name.lstrip("#") not in _OF_THE_WEIGHTS]:
+        told = "the README.md on the Hub keeps what people wrote there, not what this run says: %s"
+        _LOG.warning(told, ", ".join(kept))
+    last = record or written
+    body = text.strip() + (f"\n\n{last[0].strip()}" if last else "")
+    return f"---\n{ModelCardData(**fields).to_yaml()}\n---\n\n{body}\n"
 
 
 def renew_figures(folder: Path, result: dict[str, Any]) -> None:
@@ -179,15 +208,69 @@ def renew_figures(folder: Path, result: dict[str, Any]) -> None:
     Raises:
         ValueError: there is no card, or its front matter is no valid YAML.
     """
-    path = folder / "README.md"
+    path = folder / CARD
     if not path.is_file():
         raise ValueError(f"{folder} holds no README.md, the card that the figures belong to")
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     section = f"<!-- ngan: figures -->\n## Figures\n\n{_figures(result)}\n<!-- /ngan: figures -->\n"
-    data = ModelCardData(model_name=folder.resolve().name, eval_results=_eval_results(result))
+    data = ModelCardData(**_model_index(_read(text).data.model_name or folder.resolve().name, result))
     renewed = merge_cards(text, f"---\n{data.to_yaml()}\n---\n\n{section}")
     write_bytes(folder / "results.json", (json.dumps(result, indent=2) + "\n").encode())
     write_bytes(path, renewed.encode())
+
+
+def relicense(card: str, terms: dict[str, str]) -> str:
+    """Put a license into the front matter of a card, in the place of the one that it has."""
+    changed = _read(card)
+    for name in _LICENSE:
+        setattr(changed.data, name, terms.get(name))
+    return f"---\n{changed.data.to_yaml()}\n---\n{changed.text}"
+
+
+def license_in(card: str) -> dict[str, str]:
+    """Return the fields on the license in the front matter of a card; none where it names no license.
+
+    Raises:
+        ValueError: a front matter that is no valid YAML.
+    """
+    fields = _read(card).data.to_dict()
+    return {name: fields[name] for name in _LICENSE if fields.get(name)} if fields.get("license") else {}
+
+
+def _read(card: str) -> ModelCard:
+    try:
+        return ModelCard(card)
+    except (yaml.YAMLError, TypeError, AttributeError) as error:
+        raise ValueError(f"{CARD} has a broken front matter: {error}") from error
+
+
+def _parts(fields: dict[str, Any], text: str) -> dict[str, Any]:
+    """What is renewed or kept as one: the front matter's fields, all on the license together, and "#section"s."""
+    fields = {name: value for name, value in fields.items() if name != "model-index"}
+    terms = {name: fields.pop(name) for name in _LICENSE if name in fields}
+    parts: dict[str, Any] = {"license": terms} if terms else {}
+    parts |= {name: {name: value} for name, value in fields.items()}
+    return parts | {f"#{section[1]}": section[2].split() for section in reversed([*_OWN_SECTION.finditer(text)])}
+
+
+def _mark(part: Any) -> str | None:
+    """Return a short name of a part's content, None of none."""
+    return part and hashlib.sha256(json.dumps(part, default=str).encode()).hexdigest()[:12]
+
+
+def _read_record(text: str) -> dict[str, str]:
+    try:
+        return json.loads(text)
+    except ValueError:  # people may have changed it
+        return {}
+
+
+def _usage(config: TrainConfig) -> str:
+    """Return a line of Python that fills a picture with the model, from wherever the card will lie."""
+    if "/" not in config.hub_model_id:
+        return f'Inpainter("."){_FILL}  # in the folder of this card; elsewhere its path or Hub id'
+    revision = config.hub_revision and f"@{config.hub_revision}"
+    return f"Inpainter({json.dumps(config.hub_model_id + revision)}){_FILL}"
 
 
 def _distance(config: TrainConfig) -> str:
@@ -213,21 +296,11 @@ def _license(config: TrainConfig) -> dict[str, str]:
 
 def _license_of(source: str) -> dict[str, str]:
     """Return the license that the card of a folder or a Hub id names; none where there is no card to be had."""
-    name, revision = split_revision(source)
     try:
-        path = Path(name, CARD) if Path(name).is_dir() else hf_hub_download(name, CARD, revision=revision)
-        fields = ModelCard(Path(path).read_text()).data.to_dict()
-    except (OSError, HTTPError, ValueError, TypeError, yaml.YAMLError):
+        path = Path(source, CARD) if Path(source).is_dir() else download(source, CARD)
+        return license_in(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
-    return {name: fields[name] for name in _LICENSE if fields.get(name)} if fields.get("license") else {}
-
-
-def _relicense(path: Path, terms: dict[str, str]) -> None:
-    """Write a license into a card in the place of the one that `save_pretrained` put there."""
-    card = ModelCard(path.read_text())
-    for name in _LICENSE:
-        setattr(card.data, name, terms.get(name))
-    path.write_text(f"---\n{card.data.to_yaml()}\n---\n{card.text}")
 
 
 def _of_hub(field: str) -> bool:
@@ -263,11 +336,11 @@ def _differences(result: dict[str, Any]) -> str:
     )
 
 
-def _eval_results(result: dict[str, Any] | None) -> list[EvalResult]:
-    results = []
-    if result is None:
-        return results
-    dataset, split = result["dataset"], result["split"]
+def _model_index(name: str, result: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what `ModelCardData` makes a model-index of; nothing where no hole was measured."""
+    if result is None or not result["masks"]:
+        return {}
+    results, dataset, split = [], result["dataset"], result["split"]
     for kind, entry in result["masks"].items():
         for metric in ("psnr", "ssim", "l1"):
             results.append(
@@ -283,7 +356,7 @@ def _eval_results(result: dict[str, Any] | None) -> list[EvalResult]:
                     metric_value=round(entry["ngan"][metric], 4),
                 )
             )
-    return results
+    return {"model_name": name, "eval_results": results}
 
 
 def _machine() -> str:

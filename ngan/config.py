@@ -266,7 +266,7 @@ def _recipe(name: str) -> dict[str, Any]:
 
 def _read_config(path: Path, fields: dict[str, dataclasses.Field]) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"--config {path}: cannot be read ({error.strerror})") from error
     except json.JSONDecodeError as error:

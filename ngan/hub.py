@@ -1,7 +1,11 @@
-"""Which model is loaded when nobody names one, and how the Hub's models are named."""
+"""Which model is loaded when nobody names one, how the Hub's models are named, and how their files are fetched."""
 
 import os
 from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 EMBEDDED = Path(__file__).parent / "pretrained" / "ngan-celeba-128"
 
@@ -36,3 +40,28 @@ def split_revision(source: str) -> tuple[str, str | None]:
         return source, None
     name, revision = source.split("@", 1)
     return name, revision
+
+
+def download(source: str, name: str, **options: Any) -> Path:
+    """Fetch a file of a repository on the Hub, or find it in the cache.
+
+    Args:
+        source: "organisation/name" or "organisation/name@revision".
+        name: of the file.
+        **options: of `hf_hub_download`; revision goes before that of `source`.
+
+    Returns:
+        Its place in the cache.
+
+    Raises:
+        ConnectionError: the download broke off, again and again.
+        huggingface_hub.errors.LocalEntryNotFoundError: the Hub does not answer, and the cache has no copy.
+        huggingface_hub.errors.HfHubHTTPError: the Hub refuses, or has no such file, revision or repository.
+    """
+    repository, revision = split_revision(source)
+    try:
+        return Path(hf_hub_download(repository, name, **{"revision": revision, **options}))
+    except HfHubHTTPError:
+        raise
+    except (HTTPError, RuntimeError) as error:  # after the client's own retries, over HTTP and over Xet
+        raise ConnectionError(f"{source}: the download of {name} broke off ({error}); try again") from error

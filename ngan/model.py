@@ -18,7 +18,8 @@ from ngan.generators import CodeGenerator, ImageGenerator
 from ngan.masks import composite
 from ngan.strict import StrictHubMixin
 
-_AT_MOST = 4096  # of any width, depth or size: beyond it a configuration is an error, not a model
+_AT_MOST = 4096  # of any width or depth: beyond it a configuration is an error, not a model
+_LARGEST = 1024  # image_size, in pixels: `Inpainter` brings every face to it
 MASK_UNKNOWN = 0.5  # value of the code generator's mask channel when the damage is to be found
 
 _CARD = """---
@@ -75,7 +76,8 @@ class NGAN(
         dilations: rates of the code generator's five dilated convolutions.
         blocks: residual blocks at the image generator's deepest grid.
         attention_every: a self-attention follows each such number of blocks; 0 = none.
-        image_size: side of the square pictures this model was trained at, in pixels; a note to its user, no limit.
+        image_size: side of the square pictures this model was trained at, in pixels, up to 1024; a note to its user,
+            no limit to what it takes.
 
     Raises:
         ValueError: an argument out of its range.
@@ -98,7 +100,7 @@ class NGAN(
         _require("patch", patch, 1)
         _require("blocks", blocks, 0)
         _require("attention_every", attention_every, 0)
-        _require("image_size", image_size, 4 * patch)
+        _require("image_size", image_size, 4 * patch, _LARGEST)
         if len(dilations) != 5:
             raise ValueError(
                 f"dilations={dilations}: the code generator has five dilated convolutions, so five rates are needed"
@@ -212,6 +214,6 @@ def check_shapes(image: torch.Tensor, mask: torch.Tensor | None) -> None:
         raise ValueError(f"mask: shape {tuple(mask.shape)}, expected {expected} for image {tuple(image.shape)}")
 
 
-def _require(name: str, value: Any, at_least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not at_least <= value <= _AT_MOST:
-        raise ValueError(f"{name}={value!r}: must be an integer from {at_least} to {_AT_MOST}")
+def _require(name: str, value: Any, at_least: int, at_most: int = _AT_MOST) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not at_least <= value <= at_most:
+        raise ValueError(f"{name}={value!r}: must be an integer from {at_least} to {at_most}")

@@ -21,11 +21,10 @@ from types import ModuleType
 
 import numpy as np
 import torch
-from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from torch import nn
 
-from ngan.hub import split_revision
+from ngan.hub import download
 from ngan.masks import composite
 from ngan.model import MASK_UNKNOWN, NGAN, NGANOutput, check_shapes
 
@@ -53,6 +52,7 @@ class OnnxNGAN:
 
     Raises:
         FileNotFoundError: no such file.
+        ConnectionError: the download broke off, again and again.
         ImportError: onnxruntime is not installed.
         ValueError: not an ONNX file that `export_onnx` made.
     """
@@ -186,8 +186,7 @@ def _find(source: str) -> Path:
             raise FileNotFoundError(f"{path}: no such file; python -m ngan export -o {path} writes one")
         return path
     try:
-        name, revision = split_revision(source)
-        return Path(hf_hub_download(name, ONNX_NAME, revision=revision))
+        return download(source, ONNX_NAME)
     except RemoteEntryNotFoundError as error:
         raise FileNotFoundError(f"{source} on the Hub holds no {ONNX_NAME}") from error
 

@@ -2,30 +2,34 @@
 
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_token, hf_hub_download
-from huggingface_hub.errors import HTTPError, RemoteEntryNotFoundError
+from huggingface_hub import CommitOperationAdd, HfApi, get_token
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, RemoteEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from ngan.card import CARD, merge_cards
+from ngan.card import CARD, license_in, merge_cards, relicense
 from ngan.config import TrainConfig
+from ngan.hub import download
+from ngan.start import CRITICS
 
 _FAILURES = (OSError, HTTPError, RuntimeError)  # refused by the Hub, not reached, broken off in a large file
+_OVERTAKEN = (409, 412)  # what the Hub answers where another commit came between
+_TRIES = 5  # to make ours on top of it
 LAST_CHECKPOINT = "last-checkpoint"  # folder of a repository that keeps what a run goes on from
 
 
 def check_push(config: TrainConfig) -> None:
-    """Refuse to push without a token, or to what cannot be a Hub id, before any work is done.
+    """Refuse to push without a token, and what cannot be a Hub id, before any work is done.
 
     Raises:
         ValueError: there is no token on this machine, or the id is malformed.
     """
-    if not config.push_to_hub:
+    if not config.hub_model_id:
         return
     try:
-        validate_repo_id(config.hub_model_id)
+        validate_repo_id(config.hub_model_id)  # without a push too: the card names it
     except ValueError as error:
         raise ValueError(f"hub_model_id={config.hub_model_id!r}: not a Hub id such as org/name ({error})") from error
-    if not get_token():
+    if config.push_to_hub and not get_token():
         raise ValueError("push_to_hub: no Hub token here; run `hf auth login` or set HF_TOKEN")
 
 
@@ -48,7 +52,7 @@ def open_repository(config: TrainConfig) -> str:
 def push_model(folder: Path, metrics: Path, config: TrainConfig) -> str:
     """Push an exported folder and the run's metrics, and nothing else of the run, as one commit.
 
-    A card that is there already keeps what people wrote: only the project's own sections and figures are renewed.
+    A card that is there already keeps what people wrote, also while the files are on their way: see `merge_cards`.
 
     Args:
         folder: what `ngan.export.export_run` wrote.
@@ -64,19 +68,19 @@ def push_model(folder: Path, metrics: Path, config: TrainConfig) -> str:
     files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
     if metrics.is_file():
         files[metrics.name] = metrics
-    revision = config.hub_revision or None
     try:
         repo_id = open_repository(config)
-        card = merge_cards(_card_of(repo_id, revision), files.pop(CARD).read_text())
-        operations = [CommitOperationAdd(name, path) for name, path in files.items()]
-        operations.append(CommitOperationAdd(CARD, card.encode()))
-        commit = HfApi().create_commit(repo_id, operations, commit_message="Train NGAN", revision=revision)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return _commit(repo_id, files, config.hub_revision or None)
+            except HfHubHTTPError as error:
+                if error.response.status_code not in _OVERTAKEN or not tries_left:
+                    raise
     except (*_FAILURES, ValueError) as error:
         raise ValueError(
             f"push_to_hub: {error}; the model is complete in {folder}; to push it, give the same command with "
             "--resume_from_checkpoint latest"
         ) from error
-    return commit.commit_url
 
 
 def push_checkpoint(checkpoint: Path, config: TrainConfig) -> None:
@@ -97,9 +101,22 @@ def push_checkpoint(checkpoint: Path, config: TrainConfig) -> None:
         raise ValueError(f"hub_model_id={config.hub_model_id!r}: {error}") from error
 
 
-def _card_of(repo_id: str, revision: str | None) -> str:
-    """Return the repository's card as it is now, "" if it has none; a Hub that does not answer is an error."""
+def _commit(repo_id: str, files: dict[str, Path], revision: str | None) -> str:
+    """Commit files on top of the card that was merged into theirs, and nothing if a commit came between."""
+    head = HfApi().model_info(repo_id, revision=revision, expand=["sha"]).sha
+    card = merge_cards(_card_of(repo_id, head), files[CARD].read_text(encoding="utf-8"))
+    texts = {CARD: card}
+    if (critics := f"{CRITICS}/{CARD}") in files:  # of the terms that stand above it
+        texts[critics] = relicense(files[critics].read_text(encoding="utf-8"), license_in(card))
+    contents = {**files, **{name: text.encode() for name, text in texts.items()}}
+    operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
+    options = {"commit_message": "Train NGAN", "revision": revision, "parent_commit": head}
+    return HfApi().create_commit(repo_id, operations, **options).commit_url
+
+
+def _card_of(repo_id: str, commit: str) -> str:
+    """Return the card of a commit, "" if it has none; a Hub that does not answer is an error."""
     try:
-        return Path(hf_hub_download(repo_id, CARD, revision=revision, force_download=True)).read_text()
+        return download(repo_id, CARD, revision=commit).read_text(encoding="utf-8")
     except RemoteEntryNotFoundError:
         return ""

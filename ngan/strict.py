@@ -5,119 +5,108 @@ import os
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import torch
-from huggingface_hub import PyTorchModelHubMixin, constants, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError
+from huggingface_hub import PyTorchModelHubMixin, constants
+from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from ngan.hub import split_revision
+from ngan.hub import download, split_revision
+
+_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # of weights that are read, into float32
+_NAMED = 4  # weights named of each kind of problem; the others are counted
 
 
 class StrictHubMixin(PyTorchModelHubMixin):
     """`from_pretrained` that refuses whatever does not fit, by name, and reads safetensors only."""
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> "StrictHubMixin":
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        subfolder: str = "",
+        map_location: str | torch.device = "cpu",
+        strict: bool = True,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        **arguments: Any,
+    ) -> "StrictHubMixin":
         """Load a model from a folder or the Hub, in evaluation mode, float32.
+
+        The mixin's own method is not called: it would read another class's config.json above a subfolder, and let the
+        client's errors through.
 
         Args:
             pretrained_model_name_or_path: a folder that `save_pretrained` wrote, or a Hub id, "organisation/name" or
                 "organisation/name@revision".
-            **kwargs: as of `PyTorchModelHubMixin.from_pretrained`: revision, cache_dir, token, local_files_only,
-                force_download, map_location; subfolder, of the folder or the repository; and arguments of the
-                constructor, which go over the stored ones.
+            revision: branch, tag or commit of the Hub's repository; None = main.
+            subfolder: of the folder or the repository.
+            map_location: the device that the weights are put on.
+            strict: must be true.
+            cache_dir, token, local_files_only, force_download: as of `huggingface_hub.hf_hub_download`.
+            **arguments: of the constructor, which go over the stored ones.
 
         Raises:
             FileNotFoundError: no such folder, or nothing of this kind in it.
-            ValueError: a configuration or weights that do not fit, naming what is missing, unexpected or misshapen.
+            ValueError: a configuration or weights that do not fit, naming what is missing, unexpected, misshapen or of
+                another type.
             ConnectionError: the download broke off, again and again.
             huggingface_hub.errors.HfHubHTTPError: the Hub has no such model or does not answer.
         """
-        source, revision = split_revision(str(pretrained_model_name_or_path))
+        if not strict:
+            raise ValueError("strict=False: weights that do not fit are always refused; leave strict out")
+        source, named = split_revision(str(pretrained_model_name_or_path))
         if Path(source).is_file():
             raise FileNotFoundError(f"{source} is a file; give the folder it lies in, {Path(source).parent}")
         if not Path(source).is_dir() and (source.startswith((".", "~", os.sep)) or source.count("/") > 1):
             raise FileNotFoundError(f"{source}: no such folder, and not a Hub id, which reads organisation/name")
-        if revision is not None and kwargs.setdefault("revision", revision) != revision:
-            raise ValueError(f"{source}@{revision}: revision={kwargs['revision']!r} says otherwise; give one")
-        try:
-            if kwargs.get("subfolder"):  # the mixin would take arguments from another class's config.json, one up
-                defaults = dict.fromkeys(("revision", "cache_dir", "token"))
-                defaults |= dict.fromkeys(("force_download", "local_files_only"), False)
-                return cls._from_pretrained(model_id=source, **(defaults | kwargs))
-            return super().from_pretrained(source, **kwargs)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{source}/{constants.CONFIG_NAME} is not JSON: {error}") from error
-        except AttributeError as error:  # the mixin takes whatever JSON holds for a dictionary
-            raise ValueError(f"{source}/{constants.CONFIG_NAME} is not a JSON object") from error
-
-    @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        map_location: str = "cpu",
-        strict: bool = True,
-        subfolder: str = "",
-        **model_kwargs: Any,
-    ) -> "StrictHubMixin":
-        if not strict:
-            raise ValueError("strict=False: weights that do not fit are always refused; leave strict out")
+        if named is not None and (revision or named) != named:
+            raise ValueError(f"{source}@{named}: revision={revision!r} says otherwise; give one")
 
         def fetch(name: str) -> Path:
-            if Path(model_id).is_dir():
-                path = Path(model_id) / subfolder / name
+            if Path(source).is_dir():
+                path = Path(source) / subfolder / name
                 if not path.is_file():
                     raise FileNotFoundError(
-                        f"{Path(model_id, subfolder)} holds no {name}: not a folder written by "
+                        f"{Path(source, subfolder)} holds no {name}: not a folder written by "
                         f"{cls.__name__}.save_pretrained"
                     )
                 return path
             try:
-                return Path(
-                    hf_hub_download(
-                        repo_id=model_id,
-                        filename=name,
-                        subfolder=subfolder or None,
-                        revision=revision,
-                        cache_dir=cache_dir,
-                        force_download=force_download,
-                        token=token,
-                        local_files_only=local_files_only,
-                    )
+                return download(
+                    source,
+                    name,
+                    revision=named or revision,
+                    subfolder=subfolder or None,
+                    cache_dir=cache_dir,
+                    token=token,
+                    local_files_only=local_files_only,
+                    force_download=force_download,
                 )
             except RemoteEntryNotFoundError as error:
                 raise FileNotFoundError(
-                    f"{model_id} on the Hub holds no {name}: not a model of {cls.__name__}"
-                ) from error
-            except HfHubHTTPError:
-                raise
-            except httpx2.HTTPError as error:  # after the client's own retries
-                raise ConnectionError(
-                    f"{model_id}: the download of {name} broke off ({error}); another try goes on where it stopped"
+                    f"{source} on the Hub holds no {name}: not a model of {cls.__name__}"
                 ) from error
 
-        config = json.loads(fetch(constants.CONFIG_NAME).read_text())
+        config = _read_config(fetch(constants.CONFIG_NAME), f"{source}/{constants.CONFIG_NAME}")
         try:
             with torch.device("meta"):  # no memory is taken before the weights are known to fit
-                model = cls(**{**config, **model_kwargs})
+                model = cls(**{**config, **arguments})
         except TypeError as error:
-            raise ValueError(f"{model_id}/{constants.CONFIG_NAME} does not fit {cls.__name__}: {error}") from error
+            raise ValueError(f"{source}/{constants.CONFIG_NAME} does not fit {cls.__name__}: {error}") from error
+        path = fetch(constants.SAFETENSORS_SINGLE_FILE)
         try:
-            weights = load_file(fetch(constants.SAFETENSORS_SINGLE_FILE), device=map_location)
+            weights = load_file(path, device=map_location)
         except SafetensorError as error:
             raise ValueError(
-                f"{model_id}/{constants.SAFETENSORS_SINGLE_FILE} is not a whole safetensors file: {error}"
+                f"{source}/{constants.SAFETENSORS_SINGLE_FILE} is not a whole safetensors file: {error}"
             ) from error
-        check_weights(model, weights, model_id)
+        check_weights(model, weights, source)
         model.to_empty(device=map_location).load_state_dict(weights)
         return model.eval()
 
@@ -131,20 +120,43 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: st
         source: where they came from, for the message.
 
     Raises:
-        ValueError: naming the missing, unexpected, misshapen and non-finite tensors.
+        ValueError: naming the missing, unexpected, misshapen and non-finite tensors, and those of a type that is not
+            one of floating point or too narrow; where they are many, the first ones and the number of the others.
     """
     own = model.state_dict()
-    shapes = [
-        f"{k} {tuple(weights[k].shape)} instead of {tuple(own[k].shape)}"
-        for k in own
-        if k in weights and weights[k].shape != own[k].shape
-    ]
+    known = {name: weights[name] for name in own if name in weights}
     found = {
         "missing": sorted(own.keys() - weights.keys()),
         "unexpected": sorted(weights.keys() - own.keys()),
-        "of another shape": shapes,
-        "not finite": [k for k in own if k in weights and not weights[k].isfinite().all()],
+        "of another shape": [
+            f"{name} {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
+            for name, tensor in known.items()
+            if tensor.shape != own[name].shape
+        ],
+        "of another type": [
+            f"{name} {str(tensor.dtype).removeprefix('torch.')}"
+            for name, tensor in known.items()
+            if tensor.dtype not in _TYPES
+        ],
+        "not finite": [
+            name for name, tensor in known.items() if tensor.dtype in _TYPES and not tensor.isfinite().all()
+        ],
     }
-    problems = [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
+    problems = [f"{what}: {_some(names)}" for what, names in found.items() if names]
     if problems:
         raise ValueError(f"{source} does not fit {type(model).__name__}; weights {'; '.join(problems)}")
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED:,} more"
+
+
+def _read_config(path: Path, name: str) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # of JSON, UTF-8, numbers of thousands of digits, endless brackets
+        raise ValueError(f"{name} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{name} is not a JSON object")
+    return config

@@ -1,7 +1,7 @@
 """A small stand-in for the Hub on loopback, which the real `huggingface_hub` client talks to in tests.
 
-Repositories are commits of {path: entry}; contents lie under their SHA-256. Every request is kept in `calls`, failures
-and dropped connections are ordered through `fail` and `drop`.
+Repositories are commits of {path: entry}; contents lie under their SHA-256. Every request is kept in `calls`;
+failures, dropped connections and what happens meanwhile are ordered through `fail`, `drop` and `meanwhile`.
 """
 
 import base64
@@ -10,12 +10,14 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
+from card_rules import card_troubles
 
 TOKEN = "hf_test"
 _PREFIXES = {"models": "", "datasets": "datasets/", "spaces": "spaces/"}
@@ -30,6 +32,8 @@ class FakeHub:
         calls: (method, path with query, bytes of the body) of every request.
         fail: part of a path to (HTTP status, how many more times).
         drop: part of a path to (bytes after which the connection is cut, how many more times).
+        meanwhile: part of a path to what is done, once, before such a request is answered.
+        ranges: (path, its header Range, "" without one) of every download.
     """
 
     def __init__(self, root: Path) -> None:
@@ -39,6 +43,8 @@ class FakeHub:
         self.calls: list[tuple[str, str, int]] = []
         self.fail: dict[str, tuple[int, int]] = {}
         self.drop: dict[str, tuple[int, int]] = {}
+        self.meanwhile: dict[str, Callable[[], object]] = {}
+        self.ranges: list[tuple[str, str]] = []
         self.lock = threading.RLock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"hub": self}))
         self.server.daemon_threads = True
@@ -130,6 +136,9 @@ class Handler(BaseHTTPRequestHandler):
         self.cut_after = drop if self.command == "GET" else None
         body = self._body()
         self.hub.calls.append((self.command, self.path, len(body)))
+        with self.hub.lock:
+            for part in [part for part in self.hub.meanwhile if part in url.path]:
+                self.hub.meanwhile.pop(part)()
         status = self._ordered(self.hub.fail, url.path)
         if status is not None:
             return self._refuse(status, "TestFailure", "made to fail by the test")
@@ -220,7 +229,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def validate_yaml(self, body: bytes) -> None:
         """POST /api/validate-yaml."""
-        self._send(200, {"errors": [], "warnings": []})
+        asked = json.loads(body)
+        errors = [{"message": trouble} for trouble in card_troubles(asked["content"], asked["repoType"])]
+        self._send(400 if errors else 200, {"errors": errors, "warnings": []})
 
     def preupload(self, body: bytes, kind: str, repo_id: str, revision: str) -> None:
         """POST .../preupload/REVISION: which files go by LFS."""
@@ -263,6 +274,9 @@ class Handler(BaseHTTPRequestHandler):
             value = item["value"]
             if item["key"] == "header":
                 title = value["summary"]
+                if value.get("parentCommit", parent) != parent:
+                    message = "A commit has happened since. Please refresh and try again."
+                    return self._refuse(412, "PreconditionFailed", message)
             elif item["key"] == "file":
                 files[value["path"]] = self.hub.entry(value["path"], base64.b64decode(value["content"]))
             elif item["key"] == "lfsFile":
@@ -289,6 +303,8 @@ class Handler(BaseHTTPRequestHandler):
         """GET .../REPO and .../revision/REVISION."""
         if found := self._find(kind, repo_id, revision):
             repo, commit = found
+            if self.query.get("expand") == ["sha"]:
+                return self._send(200, {"id": repo_id, "sha": commit})
             files = repo.commits[commit]
             now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
             siblings = [
@@ -297,11 +313,12 @@ class Handler(BaseHTTPRequestHandler):
             answer = {"id": repo_id, "sha": commit, "private": repo.private, "siblings": siblings, "tags": []}
             card = self._card(files)
             self._send(200, {**answer, "cardData": card, "lastModified": now, "createdAt": now, "modelId": repo_id})
+        return None
 
     def _card(self, files: dict[str, dict]) -> dict[str, Any]:
         if "README.md" not in files:
             return {}
-        text = (self.hub.blobs / files["README.md"]["sha256"]).read_text()
+        text = (self.hub.blobs / files["README.md"]["sha256"]).read_text(encoding="utf-8")
         match = re.match(r"---\n(.*?)\n---", text, re.S)
         return yaml.safe_load(match[1]) if match else {}
 
@@ -328,6 +345,8 @@ class Handler(BaseHTTPRequestHandler):
         if path not in repo.commits[commit]:
             missing = {"X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found", "X-Repo-Commit": commit}
             return self._send(404, {"error": "Entry not found"}, missing)
+        if self.command == "GET":
+            self.hub.ranges.append((path, self.headers.get("Range") or ""))
         entry = repo.commits[commit][path]
         content = (self.hub.blobs / entry["sha256"]).read_bytes()
         headers = {"X-Repo-Commit": commit, "ETag": f'"{entry["sha256" if entry["lfs"] else "oid"]}"'}

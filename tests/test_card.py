@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from card_rules import card_troubles
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from ngan.card import merge_cards, write_card
+from ngan.card import merge_cards, renew_figures, write_card
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig, parse_config
 from ngan.differences import measure_differences
@@ -26,12 +27,14 @@ def model() -> NGAN:
 def written(folder: Path, model: NGAN, result: dict | None = None, **given: str) -> ModelCard:
     folder.mkdir(exist_ok=True)
     write_card(folder, model, TrainConfig(image_size=32, **given), Counters(), result)
-    return ModelCard((folder / "README.md").read_text(), ignore_metadata_errors=False)
+    return ModelCard((folder / "README.md").read_text(encoding="utf-8"), ignore_metadata_errors=False)
 
 
 def test_data_sets_and_base_models_are_named_if_they_are_of_the_hub(model, tmp_path, hub):
     card = written(tmp_path / "a", model, dataset="org/faces", init_from="org/ngan-celeba@v1").data
     assert card.datasets == ["org/faces"] and card.base_model == "org/ngan-celeba"
+    assert card.tags == ["inpainting", "face-inpainting", "gan", "ngan"] and card.metrics == ["psnr", "ssim", "l1"]
+    assert card_troubles((tmp_path / "a" / "README.md").read_text()) == []
     card = written(tmp_path / "a", model, init_from="org/ngan-celeba@refs/pr/1").data
     assert card.base_model == "org/ngan-celeba"
     (tmp_path / "faces").mkdir()
@@ -94,6 +97,102 @@ def test_a_licence_by_people_is_not_mixed_with_one_of_the_run():
     assert licence(ModelCard(merge_cards("---\nlicense: mit\n---\n# Mine\n", ours))) == ("mit", None, None)
 
 
+FIRST = {"dataset": "org/faces", "license": "mit", "init_from": "org/t", "data_note": "NOTE ONE"}
+SECOND = {"dataset": "org/more", "license": "other", "license_name": "nc", "data_note": "NOTE TWO"}
+
+
+@pytest.fixture
+def two(model, tmp_path) -> tuple[str, str]:
+    """The cards of two runs, which nobody edited; the second's folder."""
+    (tmp_path / "model").mkdir()
+    write_card(tmp_path / "model", model, TrainConfig(image_size=32, **FIRST), Counters(step=1), None)
+    first = (tmp_path / "model" / "README.md").read_text()
+    second = TrainConfig(image_size=64, half_precision_export=True, **SECOND)
+    write_card(tmp_path / "model", model, second, Counters(step=5), None)
+    return first, (tmp_path / "model" / "README.md").read_text()
+
+
+def test_a_card_that_nobody_edited_becomes_that_of_the_newest_run(two, caplog):
+    first, second = two
+    assert "NOTE ONE" in first and "float32" in first and "base_model" in first
+    assert merge_cards(first, second) == second
+    assert merge_cards(second, first) == first
+    assert not caplog.records
+
+
+def test_what_people_changed_is_kept_push_after_push_and_said(two, caplog):
+    first, second = two
+    edited = first.replace("license: mit", "license: apache-2.0").replace("NOTE ONE", "My own note")
+    edited = edited.replace("- gan\n", "- gan\n- mine\n").replace("library_name: ngan", "language: fr")
+    for ours in (second, second, first):
+        caplog.clear()
+        edited = merge_cards(edited, ours)
+        card = ModelCard(edited)
+        assert card.data.license == "apache-2.0" and card.data.get("license_name") is None
+        assert "mine" in card.data.tags and card.data.language == "fr" and card.data.library_name is None
+        assert "My own note" in edited and "NOTE" not in edited
+        assert card.data.datasets == ModelCard(ours).data.datasets
+        assert ("float16" in edited) == ("float16" in ours)
+        (told,) = caplog.messages
+        assert told.endswith(
+            "keeps what people wrote there, not what this run says: data, library_name, license, tags"
+        )
+    edited = edited.replace("license: apache-2.0", "license: mit").replace("My own note", "NOTE ONE")
+    assert ModelCard(merge_cards(edited, second)).data.license == "other"  # it is again as the project wrote it
+
+
+def test_a_section_that_people_removed_stays_away(two):
+    first, second = two
+    start, rest = first.split("<!-- ngan: data -->")
+    edited = start + rest.split("<!-- /ngan: data -->\n")[1]
+    for _ in range(2):
+        edited = merge_cards(edited, second)
+        assert "## Data" not in edited and "in 5 updates" in edited and edited.count("<!-- ngan wrote") == 1
+
+
+@pytest.mark.parametrize("record", ["", "<!-- ngan wrote {broken} -->"])
+def test_a_card_without_a_record_keeps_all_but_training_and_figures(two, record):
+    first, second = two
+    for name in ("title", "usage", "data", "limits"):
+        first = first.replace(f"<!-- ngan: {name} -->\n", "").replace(f"<!-- /ngan: {name} -->\n", "")
+    old = f"{first.split('<!-- ngan wrote')[0]}{record}\n"
+    for _ in range(2):
+        old = merge_cards(old, second)
+        card = ModelCard(old)
+        assert card.data.license == "mit" and card.data.datasets == ["org/faces"]
+        assert "NOTE ONE" in old and "NOTE TWO" not in old and "float32" in old
+        assert "in 5 updates" in old and "in 1 updates" not in old
+
+
+def test_new_figures_leave_the_record_and_the_models_name(two, tmp_path):
+    card = tmp_path / "model" / "README.md"
+    scores = {"psnr": 20.0, "ssim": 0.8, "l1": 0.1, "psnr_hole": 15.0, "l1_hole": 0.2, "l1_border": 0.1}
+    masks = {"box": {"hole_ratio": 0.1, "ngan": scores}}
+    result = {"dataset": "org/faces", "split": "validation", "n": 1, "image_size": 64, "border_width": 4}
+    result |= {"masks": masks, "damages": {}}
+    for _ in range(2):
+        renew_figures(tmp_path / "model", result)
+    data = ModelCard(card.read_text()).data
+    assert (data.model_name, data.license, data.eval_results[0].metric_value) == ("model", "other", 20.0)
+    assert merge_cards(card.read_text(), two[0]) == two[0]  # nobody edited it
+    card.write_text(card.read_text().replace("name: model", "name: org/b"))
+    renew_figures(tmp_path / "model", result)
+    assert ModelCard(card.read_text()).data.model_name == "org/b"
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        ({"hub_model_id": "org/b"}, 'Inpainter("org/b")('),
+        ({"hub_model_id": "org/b", "hub_revision": "trial"}, 'Inpainter("org/b@trial")('),
+        ({"hub_model_id": "b"}, 'Inpainter(".")('),
+        ({}, 'Inpainter(".")('),
+    ],
+)
+def test_the_usage_names_the_id_that_is_known(model, tmp_path, given, printed):
+    assert printed in written(tmp_path / "a", model, dataset="org/faces", **given).text
+
+
 def test_the_command_runs_as_printed_and_only_pictures_that_are_there_are_shown(model, tmp_path):
     card = written(tmp_path / "a", model, dataset="my faces", validation_split="")
     (line,) = [line for line in card.text.splitlines() if "accelerate launch" in line]
@@ -103,7 +202,7 @@ def test_the_command_runs_as_printed_and_only_pictures_that_are_there_are_shown(
     assert "samples.png" not in card.text
     (tmp_path / "b").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "b" / "samples.png")
-    assert "](samples.png)\n\n```python" in written(tmp_path / "b", model, dataset="org/faces").text
+    assert "](samples.png)\n\nWith the code" in written(tmp_path / "b", model, dataset="org/faces").text
 
 
 def test_measured_differences_stand_in_the_card(model, tmp_path):

@@ -149,26 +149,6 @@ def test_weights_that_are_not_numbers_are_refused_by_name(hub, tmp_path):
         NGAN.from_pretrained(NAME)
 
 
-def test_dropped_download_is_taken_up_again(hub, tmp_path):
-    model, files = saved(tmp_path)
-    hub.put(NAME, files)
-    hub.drop["model.safetensors"] = (len(files["model.safetensors"]) // 2, 1)
-    assert same(NGAN.from_pretrained(NAME), model)
-    asked = [path for method, path, _ in hub.calls if method == "GET" and path.endswith("model.safetensors")]
-    assert len(asked) == 2
-
-
-def test_download_that_never_ends_leaves_no_model(hub, tmp_path):
-    model, files = saved(tmp_path)
-    hub.put(NAME, files)
-    hub.drop["model.safetensors"] = (1000, 1000)
-    with pytest.raises(ConnectionError, match=f"{NAME}: the download of model.safetensors broke off"):
-        NGAN.from_pretrained(NAME)
-    assert not list((tmp_path / "cache").rglob("snapshots/*/model.safetensors"))
-    hub.drop.clear()
-    assert same(NGAN.from_pretrained(NAME), model)
-
-
 def test_inpainter_takes_a_hub_id(hub, tmp_path):
     model, files = saved(tmp_path)
     hub.put(NAME, files)

@@ -109,7 +109,8 @@ def test_shapes_that_do_not_fit_are_refused(tiny_nets, image_shape, mask_shape, 
         ({"patch": True}, "patch=True"),
         ({"blocks": -1}, "blocks=-1"),
         ({"attention_every": "4"}, "attention_every='4'"),
-        ({"image_size": 7}, "image_size=7: must be an integer from 8 to 4096"),
+        ({"image_size": 7}, "image_size=7: must be an integer from 8 to 1024"),
+        ({"image_size": 1032}, "image_size=1032: must be an integer from 8 to 1024"),
         ({"dilations": [1, 2, 4]}, r"dilations=\[1, 2, 4\]: .* five"),
         ({"dilations": [1, 2, 4, 0, 1]}, "dilations=0"),
         ({"image_width": 25}, "image_width=25"),
@@ -177,6 +178,31 @@ def test_weights_that_do_not_fit_are_refused_by_name(saved):
     assert "of another shape: image_generator.head.bias (5,) instead of (12,)" in message
 
 
+def test_of_many_weights_that_do_not_fit_the_first_are_named_and_the_others_counted(tiny_nets):
+    net = tiny_nets[0]
+    names = sorted(net.state_dict())
+    with pytest.raises(ValueError) as caught:
+        check_weights(net, {f"other.{name}": tensor for name, tensor in net.state_dict().items()}, "here")
+    message = str(caught.value)
+    for what, first in (("missing", names[0]), ("unexpected", f"other.{names[0]}")):
+        assert f"{what}: {first}, " in message
+    assert message.count(f" and {len(names) - 4} more") == 2 and len(message) < 500
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "complex64", "float8_e4m3fn", "float8_e5m2", "uint16"])
+def test_weights_of_another_type_are_refused_by_name(saved, dtype):
+    name = "image_generator.head.bias"
+    rewrite(saved, lambda weights: weights.update({name: weights[name].float().to(getattr(torch, dtype))}))
+    with pytest.raises(ValueError, match=f"weights of another type: {name} {dtype}$"):
+        NGAN.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_weights_of_floating_point_load_into_float32(saved, dtype):
+    rewrite(saved, lambda weights: weights.update({name: tensor.to(dtype) for name, tensor in weights.items()}))
+    assert {parameter.dtype for parameter in NGAN.from_pretrained(saved).parameters()} == {torch.float32}
+
+
 def test_fitting_weights_pass_the_check(tiny_nets):
     assert check_weights(tiny_nets[0], tiny_nets[0].state_dict(), "here") is None
 
@@ -242,8 +268,7 @@ def test_hub_repository_without_the_files_is_named(monkeypatch):
         response = httpx.Response(404, request=httpx.Request("GET", "https://huggingface.co"))
         raise RemoteEntryNotFoundError("404", response=response)
 
-    monkeypatch.setattr("ngan.strict.hf_hub_download", download)
-    monkeypatch.setattr("huggingface_hub.hub_mixin.hf_hub_download", download)
+    monkeypatch.setattr("ngan.hub.hf_hub_download", download)
     with pytest.raises(FileNotFoundError, match="nobody/faces on the Hub holds no config.json"):
         NGAN.from_pretrained("nobody/faces")
     assert ("nobody/faces", "config.json") in asked
@@ -253,8 +278,7 @@ def test_hub_repository_is_read_like_a_folder(saved, monkeypatch, tiny_nets, bat
     def download(repo_id, filename, **_):
         return str(saved / filename)
 
-    monkeypatch.setattr("ngan.strict.hf_hub_download", download)
-    monkeypatch.setattr("huggingface_hub.hub_mixin.hf_hub_download", download)
+    monkeypatch.setattr("ngan.hub.hf_hub_download", download)
     image, mask = batch
     loaded = NGAN.from_pretrained("nobody/faces")
     assert torch.equal(loaded(image, mask).composite, tiny_nets[0](image, mask).composite)
@@ -267,7 +291,15 @@ def test_a_folder_that_is_not_there_is_named(source):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[]", "is not a JSON object")]
+    ("content", "words"),
+    [
+        (b"{", "is not JSON"),
+        (b"\xff", "is not JSON"),
+        (b"[" * 200_000, "is not JSON"),
+        (b'{"blocks": ' + b"9" * 5000 + b"}", "is not JSON"),
+        (b"[]", "is not a JSON object"),
+        (b"3", "is not a JSON object"),
+    ],
 )
 def test_a_config_that_is_not_json_is_named(tmp_path, content, words):
     (tmp_path / "config.json").write_bytes(content)

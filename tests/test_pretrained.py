@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from card_rules import card_troubles
 from PIL import Image
 
 from ngan import Inpainter
@@ -45,7 +46,8 @@ def test_both_weight_files_are_small_enough_and_load():
 
 
 def test_the_card_states_terms_limits_and_the_measured_figures():
-    card = (EMBEDDED / "README.md").read_text()
+    card = (EMBEDDED / "README.md").read_text(encoding="utf-8")
+    assert card_troubles(card) == [] and "- l1\n" in card.split("model-index:")[0]
     result = json.loads((EMBEDDED / "results.json").read_text())
     assert result["n"] == 1024 and result["split"] == "validation"
     for words in ("non-commercial research", "CelebA", "Limits and bias", "train_accelerate.py"):
@@ -53,6 +55,17 @@ def test_the_card_states_terms_limits_and_the_measured_figures():
     for kind in ("center", "box", "freeform"):
         assert f"| {result['masks'][kind]['ngan']['psnr']:.2f} |" in card
         assert f"| {result['masks'][kind]['telea']['psnr']:.2f} |" in card
+    for section in ("title", "usage", "data", "training", "figures", "limits"):
+        assert card.count(f"<!-- ngan: {section} -->") == card.count(f"<!-- /ngan: {section} -->") == 1
+
+
+def test_usage_in_the_card_runs_as_printed_from_any_folder(face, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NGAN_MODEL", raising=False)
+    face.save("face.png")
+    as_mask(center_masks(1, 128, 128, torch.Generator())).save("mask.png")
+    exec((EMBEDDED / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0], {})
+    assert np.array_equal(np.asarray(Image.open("filled.png")), np.asarray(Inpainter(EMBEDDED)(face, "mask.png")))
 
 
 def test_a_face_never_seen_is_filled_better_than_by_telea(inpainter, face):

@@ -1,6 +1,9 @@
 """A run's way to the Hub and back: the real client over HTTP against a stand-in on loopback."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,7 +79,10 @@ def test_card_is_what_the_hub_takes(hub, train):
     assert train("run", "--license", "mit")[0] == 0
     card = ModelCard.load(NAME)
     card.validate()
+    with pytest.raises(ValueError, match="license_name"):
+        ModelCard("---\nlicense: other\n---\n").validate()
     data = card.data.to_dict()
+    assert data["tags"] == ["inpainting", "face-inpainting", "gan", "ngan"] and "datasets" not in data  # a folder
     assert (data["library_name"], data["pipeline_tag"], data["license"]) == ("ngan", "image-to-image", "mit")
     kinds = {(r.metric_type, r.dataset_name.split(", ")[1]) for r in card.data.eval_results}
     holes = ("center holes", "box holes", "freeform holes")
@@ -86,17 +92,87 @@ def test_card_is_what_the_hub_takes(hub, train):
     assert by_name["PSNR, box hole"] == pytest.approx(results["masks"]["box"]["ngan"]["psnr"], abs=1e-4)
 
 
-def test_usage_in_the_card_runs_as_printed(hub, train, tmp_path, monkeypatch):
-    assert train("run")[0] == 0
-    monkeypatch.chdir(tmp_path)
+def fill_as_printed(card: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a card's Python in a folder with a face and a mask; return it."""
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("NGAN_MODEL", raising=False)
     Image.effect_noise((40, 40), 60).convert("RGB").save("face.png")
     mask = Image.new("L", (40, 40))
     mask.paste(255, (10, 10, 20, 20))
     mask.save("mask.png")
-    code = hub.read(NAME, "README.md").decode().split("```python\n")[1].split("```")[0]
-    assert NAME in code
+    code = card.split("```python\n")[1].split("```")[0]
     exec(code, {})
     assert Image.open("filled.png").size == (40, 40)
+    return code
+
+
+@pytest.mark.parametrize("revision", ["", "trial"])
+def test_usage_in_the_card_runs_as_printed(hub, train, tmp_path, monkeypatch, revision):
+    assert train("run", "--hub_revision", revision)[0] == 0
+    code = fill_as_printed(hub.read(NAME, "README.md", revision or "main").decode(), tmp_path, monkeypatch)
+    assert f'"{NAME}@trial"' in code if revision else f'"{NAME}"' in code
+
+
+def test_usage_runs_as_printed_after_the_documented_upload(hub, train, tmp_path, monkeypatch):
+    """And the card of a model that nobody gave an id runs in the model's own folder."""
+    words = ["hf", "upload", "org/ngan-celeba", "runs/x/model"]
+    assert " ".join(words) in (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    assert train("runs/x", "--push_to_hub", "false", "--hub_model_id", words[2])[0] == 0
+    assert not hub.repos
+    variables = {**os.environ, **hub.env, "HF_HOME": str(tmp_path / "hf")}
+    words[0] = str(Path(sys.executable).parent / "hf")
+    subprocess.run(words, cwd=tmp_path, env=variables, check=True, capture_output=True)
+    card = hub.read(words[2], "README.md").decode()
+    assert f'"{words[2]}"' in fill_as_printed(card, tmp_path, monkeypatch)
+    assert ModelCard(card).data.model_name == words[2]
+
+    assert train("runs/y", "--push_to_hub", "false", "--hub_model_id", "")[0] == 0
+    folder = tmp_path / "runs" / "y" / "model"
+    assert 'Inpainter(".")' in fill_as_printed((folder / "README.md").read_text(), folder, monkeypatch)
+
+
+def test_a_card_that_nobody_edited_is_renewed_whole(hub, train):
+    assert train("first", "--license", "mit", "--data_note", "NOTE ONE")[0] == 0
+    assert "NOTE ONE" in hub.read(NAME, "README.md").decode()
+    second = ["--license", "other", "--license_name", "nc", "--data_note", "NOTE TWO"]
+    assert train("second", *second, "--half_precision_export", "true")[0] == 0
+    text = hub.read(NAME, "README.md").decode()
+    assert "NOTE TWO" in text and "NOTE ONE" not in text and "float16" in text and "float32" not in text
+    for path in ("README.md", "discriminators/README.md"):
+        data = ModelCard(hub.read(NAME, path).decode()).data
+        assert (data.license, data.license_name) == ("other", "nc")
+
+
+def test_a_license_that_people_chose_is_kept_for_both_cards_and_the_run_says_so(hub, train, caplog):
+    assert train("first", "--license", "mit")[0] == 0
+    edited = hub.read(NAME, "README.md").decode().replace("license: mit", "license: apache-2.0")
+    hub.put(NAME, {"README.md": edited.encode()})
+    assert train("second", "--license", "cc0-1.0")[0] == 0
+    assert "README.md on the Hub keeps what people wrote there, not what this run says: license" in caplog.text
+    for path in ("README.md", "discriminators/README.md"):
+        assert ModelCard(hub.read(NAME, path).decode()).data.license == "apache-2.0"
+
+
+def test_an_edit_while_the_files_are_on_their_way_is_kept(hub, train):
+    assert train("first")[0] == 0
+    text = hub.read(NAME, "README.md").decode()
+    edited = text.replace("## Limits and bias", "## Meanwhile").replace("updates,", "OUTDATED updates,")
+    hub.meanwhile["/upload/"] = lambda: hub.put(NAME, {"README.md": edited.encode(), "by_people.txt": b"kept"})
+    hub.calls.clear()
+    assert train("second", "--max_train_steps", "3")[0] == 0
+    text = hub.read(NAME, "README.md").decode()
+    assert "## Meanwhile" in text and "OUTDATED" not in text and "in 3 updates" in text
+    assert hub.read(NAME, "by_people.txt") == b"kept"
+    sent = [path for method, path, _ in hub.calls if method == "PUT"]
+    assert sent and len(sent) == len(set(sent))  # no large file went twice
+    assert len([path for _, path, _ in hub.calls if "/commit/" in path]) == 2
+
+
+def test_a_branch_that_never_rests_ends_the_push_with_advice(hub, train):
+    hub.fail["/commit/"] = (412, 1000)
+    status, printed = train("run")
+    assert status == 2 and "the model is complete in" in printed and "Traceback" not in printed
+    assert len([path for _, path, _ in hub.calls if "/commit/" in path]) == 5
 
 
 def test_edited_card_keeps_what_people_wrote(hub, train):
