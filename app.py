@@ -73,7 +73,7 @@ else:  # always in one thread: torch keeps memory for every thread that calls it
 def _card() -> str:
     """The model's card, or where it is to be found."""
     card = Path(source) / "README.md"
-    return views.about(card.read_text()) if card.is_file() else f"The model is `{source}` on the Hugging Face Hub."
+    return views.about(card.read_text(encoding="utf-8")) if card.is_file() else f"The model is `{source}` on the Hugging Face Hub."
 
 
 example_files = [(ROOT / "examples" / name, mask and ROOT / "examples" / mask) for _, name, mask in EXAMPLES]
@@ -146,9 +146,9 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
     with gr.Accordion("Faces in the picture", open=False) as faces_part:
         picker = gr.HTML(
             None,
-            html_template=(PAGE / "faces.html").read_text(),
-            css_template=(PAGE / "faces.css").read_text(),
-            js_on_load=(PAGE / "faces.js").read_text(),
+            html_template=(PAGE / "faces.html").read_text(encoding="utf-8"),
+            css_template=(PAGE / "faces.css").read_text(encoding="utf-8"),
+            js_on_load=(PAGE / "faces.js").read_text(encoding="utf-8"),
             elem_id="faces",
         )
     with gr.Accordion("Look inside", open=False):
@@ -200,7 +200,7 @@ if __name__ == "__main__":
     demo.launch(
         theme=gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=FONT),
         css_paths=PAGE / "page.css",
-        js=(PAGE / "page.js").read_text(),
+        js=(PAGE / "page.js").read_text(encoding="utf-8"),
         max_file_size=MAX_UPLOAD,
         state_session_capacity=SESSIONS,
         enable_monitoring=False,

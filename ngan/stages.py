@@ -113,13 +113,14 @@ def warp_back(small: np.ndarray, matrix: np.ndarray, shape: tuple[int, int]) -> 
 
 
 def _crop(pixels: np.ndarray, face: Face, side: int) -> np.ndarray:
-    """The upright square of a face, for people to look at."""
+    """The upright square of a face, for people to look at, beyond the photo as the networks see it (`paste.cut`)."""
     left, top, right, bottom = box_of(face, pixels.shape[1::-1])
     part = pixels[top:bottom, left:right]
     scale = min(1.0, side / face.side)
     shape = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
     part = cv2.resize(part, shape, interpolation=cv2.INTER_AREA)
-    return cv2.warpAffine(part, face.matrix(side, left, top, scale), (side, side), flags=cv2.INTER_LINEAR)
+    matrix = face.matrix(side, left, top, scale)
+    return cv2.warpAffine(part, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 def box_of(face: Face, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -16,6 +16,9 @@ const hand_in = () => {
   draw();
 };
 
+// What a handle takes up at the border of the drawing, in pixels of the photo: it is as large on a small screen.
+const dot = () => (innerWidth < 760 ? 0.06 : 0.03) * Math.max(value.width, value.height);
+
 // How far the drawing goes on beyond the photo, in its pixels: squares of close portraits are larger than the photo.
 const overhang = () => {
   const longest = Math.max(value.width, value.height);
@@ -23,29 +26,28 @@ const overhang = () => {
     Math.max(side / 2 - x, side / 2 - y, x + side / 2 - value.width, y + side / 2 - value.height)
   );
   const most = Math.max(0, ...beyond);
-  return most > 0 ? Math.min(most, 0.15 * longest) + 0.04 * longest : 0;
+  return most > 0 ? Math.min(most, 0.15 * longest) + dot() + 0.01 * longest : 0;
 };
 
 // The square's corner, in its own coordinates; where that is out of sight, the nearest place that can be seen.
-const corner = (face, unit) => {
+const corner = (face) => {
   const turn = new DOMMatrix([1, 0, 0, 1, face.x, face.y]).rotate(face.angle);
   const point = new DOMPoint(face.side / 2, face.side / 2).matrixTransform(turn);
-  const limit = overhang() - 3 * unit;
+  const limit = overhang() - dot();
   point.x = Math.min(Math.max(point.x, -limit), value.width + limit);
   point.y = Math.min(Math.max(point.y, -limit), value.height + limit);
   return point.matrixTransform(turn.inverse());
 };
 
 const place = (group, face) => {
-  const unit = Math.max(value.width, value.height) / 100;
   const half = face.side / 2;
   group.setAttribute('transform', `translate(${face.x} ${face.y}) rotate(${face.angle})`);
-  const [frame, handle] = group.children;
-  Object.entries({ x: -half, y: -half, width: face.side, height: face.side, 'stroke-width': 0.7 * unit }).forEach(
-    ([key, v]) => frame.setAttribute(key, v)
+  const [frame, ...handle] = group.children;
+  Object.entries({ x: -half, y: -half, width: face.side, height: face.side }).forEach(([key, v]) =>
+    frame.setAttribute(key, v)
   );
-  const { x, y } = corner(face, unit);
-  Object.entries({ cx: x, cy: y, r: 2.6 * unit }).forEach(([key, v]) => handle.setAttribute(key, v));
+  const { x, y } = corner(face);
+  handle.forEach((part) => part.setAttribute('d', `M ${x} ${y} h 0`));
 };
 
 const draw = () => {
@@ -69,7 +71,8 @@ const draw = () => {
       `Face ${index + 1} of ${value.faces.length}. Arrow keys move it, plus and minus resize it, Delete removes it.`
     );
     make('rect', { class: 'frame' }, group);
-    make('circle', { class: 'handle' }, group);
+    make('path', { class: 'rim' }, group); // dots: strokes without length are as wide on any photo
+    make('path', { class: 'handle' }, group);
     place(group, face);
   });
 };
@@ -86,6 +89,23 @@ const bounded = (face) => {
   const longest = Math.max(value.width, value.height);
   face.side = Math.min(Math.max(face.side, Math.max(24, longest / 60)), 2 * longest);
   if (face.by === 'found') face.by = 'moved';
+};
+
+// A square of its own for a face that was missed: as large as fits between the others, as near the middle as can be.
+const free_square = () => {
+  const { width, height } = value;
+  const largest = Math.min(width, height) / 4;
+  const places = [];
+  for (let row = 1; row < 24; row += 1) {
+    for (let column = 1; column < 24; column += 1) {
+      const [x, y] = [(column / 24) * width, (row / 24) * height];
+      const beside = value.faces.map((face) => Math.max(Math.abs(x - face.x), Math.abs(y - face.y)) - 0.6 * face.side);
+      const room = Math.min(largest, x, y, width - x, height - y, ...beside);
+      places.push({ x, y, room, away: Math.hypot(x - width / 2, y - height / 2) });
+    }
+  }
+  const { x, y, room } = places.sort((one, other) => other.room - one.room || one.away - other.away)[0];
+  return { x, y, side: 2 * Math.max(room, largest / 3), angle: 0, by: 'added', filled: false };
 };
 
 element.addEventListener('pointerdown', (event) => {
@@ -151,8 +171,7 @@ element.addEventListener('focusin', (event) => {
 element.addEventListener('click', (event) => {
   if (!value) return;
   if (event.target.closest('.add')) {
-    const side = Math.min(value.width, value.height) / 2;
-    value.faces.push({ x: value.width / 2, y: value.height / 2, side, angle: 0, by: 'added', filled: false });
+    value.faces.push(free_square());
     chosen = value.faces.length - 1;
   } else if (event.target.closest('.remove')) {
     if (!value.faces.length) return;

@@ -26,6 +26,7 @@ from page.photos import Unusable
 
 SHOW_SIDE = 1600  # longest side of what the slider shows, in pixels; the download always has the picture's own size
 
+_CLEAR_OF_HOLE = 2  # percent of the width, between the slider's handle and the hole, and the picture's border
 _PAGES = 1000  # open ones that are told apart, far more than wait in the queue
 
 Fill = Callable[[Image.Image, Image.Image | None, Sequence | None], Result]
@@ -228,7 +229,7 @@ class Handlers:
         shown = views.squares(drawing.canvas, size, known, result.faces, faces is not None)
         kind = saved.file.suffix[1:].upper().replace("JPG", "JPEG").replace("TIF", "TIFF")
         return (
-            gr.update(value=pair, visible=True),
+            gr.update(value=pair, visible=True, slider_position=_beside(mask)),
             views.stages_html(result.inside),
             gr.update(value=str(saved.file), label=f"Download {kind}", visible=True),
             gr.update(value=saved.lossless and str(saved.lossless), visible=saved.lossless is not None),
@@ -252,6 +253,12 @@ class Handlers:
 
 def _session(request: gr.Request | None) -> str | None:
     return request.session_hash if request else None
+
+
+def _beside(mask: Image.Image) -> float:
+    """Where the slider stands, in percent of the width, so that all of a hole, L, shows the result."""
+    left = mask.getbbox()[0]
+    return max(_CLEAR_OF_HOLE, 100 * left / mask.width - _CLEAR_OF_HOLE)
 
 
 def _open(path: str | Path | None) -> Image.Image:

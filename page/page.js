@@ -3,7 +3,7 @@
   // three times over, half a minute of it, show no word on a file that is no picture, and keep no original.
   const hand_over = (event, files) => {
     const input = document.querySelector('#open input[type=file], input[data-testid$="Open a photo-upload-button"]');
-    const file = files && [...files].find((entry) => entry.size);
+    const [file] = files || [];  // an empty one too, to be refused in words
     if (!input || !file) return;
     event.preventDefault();
     event.stopImmediatePropagation();
@@ -48,10 +48,7 @@
   );
   // A layer that comes from the server is laid out in the bounds of all that is on the canvas, and the brush keeps there
   // the size of the picture before: found damage would lie beside where it is. The picture's own size is the right one.
-  const mend_bounds = () => {
-    const canvas = window.editor;
-    if (!canvas || !canvas.image_container || canvas.mended) return;
-    canvas.mended = true;
+  const mend_bounds = (canvas) => {
     const { image_container: container } = canvas;
     const measure = container.getLocalBounds.bind(container);
     container.getLocalBounds = (...given) => {
@@ -60,6 +57,55 @@
       return bounds;
     };
   };
+  // What the server paints takes the place of all that was painted: Undo brings that back.
+  let painting = false;
+  window.addEventListener(
+    'click',
+    ({ target }) => (painting = Boolean(target.closest('#hole, #find, #mask, input[data-testid^="Mask file"]'))),
+    true
+  );
+  const data_url = (blob) =>
+    new Promise((resolve) => {
+      const reader = new FileReader();
+      reader.onload = () => resolve(reader.result);
+      reader.readAsDataURL(blob);
+    });
+  const keep_undo = (canvas) => {
+    const [add_image, add_layers] = [canvas.add_image_from_url, canvas.add_layers_from_url].map((f) => f.bind(canvas));
+    let before = [];
+    canvas.add_image_from_url = async (url) => {
+      before = painting ? await Promise.all((await canvas.get_blobs()).layers.map(data_url)) : [];
+      painting = false;
+      return add_image(url);
+    };
+    canvas.add_layers_from_url = async (urls) => {
+      await add_layers(urls);
+      const layers = before;
+      const undo = () => setTimeout(() => add_layers(layers)); // later, as it clears the list that Undo goes by
+      if (layers.length) await canvas.execute_command({ name: 'Paint', execute: () => {}, undo });
+    };
+  };
+  // On a phone the canvas is as high as its picture, with the tools above and below it.
+  const [NARROW, TOOLS, GAP, HIGHEST] = [760, 44, 8, 560]; // in pixels; 760 as in page.css
+  const fit_height = () => {
+    const canvas = window.editor;
+    if (!canvas) return;
+    const { width, height } = canvas;
+    const wanted = ((canvas.target_element.clientWidth - 2 * GAP) * height) / width + 2 * TOOLS;
+    const gap = wanted > HIGHEST ? TOOLS : GAP;
+    canvas.tools.get('zoom').border_padding = innerWidth < NARROW ? gap : 30;
+    const fitting = Math.max(200, Math.min(wanted, HIGHEST));
+    document.querySelector('#editor').style.setProperty('--fitting', `${Math.round(fitting)}px`);
+  };
+  window.addEventListener('resize', fit_height);
+  const mend = () => {
+    const canvas = window.editor;
+    if (!canvas || !canvas.image_container || canvas.mended) return;
+    canvas.mended = true;
+    mend_bounds(canvas);
+    keep_undo(canvas);
+    canvas.dimensions.subscribe(fit_height);
+  };
   // On a phone the result lies below the canvas: once it is there, it is brought into view.
   let shown = '';
   const show_result = () => {
@@ -67,11 +113,11 @@
     const slider = document.querySelector('#slider');
     if (!words || words.dataset.run === shown || !slider || !slider.querySelector('img')) return;
     shown = words.dataset.run;
-    if (innerWidth < 760) slider.scrollIntoView({ block: 'start' });
+    if (innerWidth < NARROW) slider.scrollIntoView({ block: 'start' });
   };
   // what Gradio leaves unsaid to a screen reader
   new MutationObserver(() => {
-    mend_bounds();
+    mend();
     show_result();
     const images = document.querySelectorAll('#slider img');
     images.forEach((image, index) => image.alt || (image.alt = index ? 'The filled picture' : 'The picture before'));

@@ -95,10 +95,11 @@ def open_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
         with _open(path, "mask file") as opened:
             return read_mask(opened, size)
     except PictureError as error:
-        what = str(error).removeprefix("mask: ")
+        what = str(error).removeprefix("mask").removeprefix(":").lstrip()
         if "can be read" in what:
             raise Unusable(_BROKEN.format("mask file")) from error
-        raise Unusable(f"This mask cannot be used: {what}.") from error
+        said = "it" if what.startswith(("marks", "has", "holds")) else "it has"
+        raise Unusable(f"This mask cannot be used: {said} {what}.") from error
     except _MUTATED as error:
         raise Unusable(_BROKEN.format("mask file")) from error
 

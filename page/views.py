@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import math
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 
 from ngan.faces import Face
 from ngan.inference import Result, Stages
-from ngan.job import NO_FACE, NO_FACE_MARKED
+from ngan.job import NO_FACE, NO_FACE_MARKED, PART_ELSEWHERE
 from page.canvas import PAINT
 from page.photos import Unusable
 
@@ -38,6 +39,8 @@ INTRODUCTION = (
     "Two generators, one nested in the other. Each was trained against critics that try to tell its pictures "
     "from real faces: one critic for the sketch, one for the whole picture, one for the filled part alone."
 )
+_FIRST = ("Limits", "Terms", "License", "Data")  # sections of a model card that its user needs most
+_LONG = ("## Training", "## Figures")
 NOTHING_INSIDE = f"<p>{INTRODUCTION} Fill a picture to see each step here.</p>"
 
 
@@ -162,8 +165,8 @@ def summary(result: Result, size: tuple[int, int], seconds: float) -> str:
         return message(" ".join(result.notes) or "Nothing was filled.")
     count = len(result.faces)
     faces = "" if not count else (", 1 face" if count == 1 else f", {count} faces")
-    done = f"Filled in {seconds:.1f} s{faces}. The picture has its own {size[0]} x {size[1]} pixels."
-    missed = any(note.startswith((NO_FACE, NO_FACE_MARKED)) for note in result.notes)
+    done = f"Filled in {seconds:.1f} s{faces}. The result has the photo's full size, {size[0]} x {size[1]} pixels."
+    missed = any(note.startswith((NO_FACE, NO_FACE_MARKED, PART_ELSEWHERE)) for note in result.notes)
     hint = ["If there is one, add it under “Faces in the picture” and press Fill again."] if missed else []
     return message(done, *result.notes, *hint).replace("<p", f'<p data-run="{time.time_ns()}"', 1)
 
@@ -184,11 +187,23 @@ def message(*sentences: str, kind: str = "") -> str:
 
 
 def about(card: str) -> str:
-    """A model card without its front matter and its pictures, for the page."""
+    """A model card for the page: without front matter and pictures, limits and terms first, what is long folded."""
     if card.startswith("---"):
         card = card.partition("\n---\n")[2]
-    lines = [line for line in card.splitlines() if not line.startswith(("![", "# "))]
-    return "\n".join(lines).strip()
+    lines = [line for line in card.splitlines() if not line.startswith(("![", "# ", "<!--"))]
+    opening, *sections = (part.strip() for part in re.split(r"^(?=## )", "\n".join(lines), flags=re.MULTILINE))
+    what, _, use = opening.partition("\n\n")
+    first = [part for kind in _FIRST for part in sections if part.startswith(f"## {kind}")]
+    rest = [_folded(part) for part in sections if part not in first]
+    return "\n\n".join(part for part in (what, *first, use.strip(), *rest) if part)
+
+
+def _folded(section: str) -> str:
+    """A card's section, to be opened by its heading if it is one of the long ones."""
+    heading, _, text = section.partition("\n")
+    if not heading.startswith(_LONG):
+        return section
+    return f"<details><summary>{html.escape(heading[3:])}</summary>\n\n{text.strip()}\n\n</details>"
 
 
 def _same(face: Face, other: Face) -> bool:

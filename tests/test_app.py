@@ -29,7 +29,10 @@ def test_what_is_painted_is_filled_and_nothing_else(app: ModuleType):
     file = Image.open(got["download"]["value"])
     assert np.array_equal(np.asarray(file), np.asarray(got["slider"]["value"][1]))
     assert got["download"]["label"] == "Download PNG" and not got["lossless"]["visible"]
-    assert re.search(r"Filled in \d+\.\d s.*50 x 60 pixels", got["status"])
+    assert re.search(r"Filled in \d+\.\d s.*full size, 50 x 60 pixels", got["status"])
+    assert got["slider"]["slider_position"] == 18  # the hole begins at 20 %
+    paint = layer(60, 50, slice(20, 40), slice(0, 30))
+    assert fill(app, value(Image.fromarray(image), paint))["slider"]["slider_position"] == 2
 
 
 @pytest.mark.parametrize(
@@ -260,9 +263,14 @@ def test_every_example_is_filled_by_one_click(app: ModuleType):
             Image.open(ROOT / "examples" / mask).verify()
 
 
-def test_the_card_is_shown_without_its_front_matter():
-    card = "---\nlicense: other\n---\n\n# Name\n\n![faces](samples.png)\n\n## Limits\n\nMany.\n"
-    assert views.about(card) == "## Limits\n\nMany."
+def test_the_card_begins_with_limits_and_terms_and_its_training_is_folded():
+    head = "---\nlicense: other\n---\n\n# Name\n\n![faces](samples.png)\n\n"
+    training = "<!-- t -->\n## Training\n\n| a |\n|---|"
+    parts = ["What it is.", "Its use.", training, "## More\n\nText.", "## Data\n\nTerms.", "## Limits\n\nMany."]
+    folded = "<details><summary>Training</summary>\n\n| a |\n|---|\n\n</details>"
+    shown = [parts[0], parts[5], parts[4], parts[1], folded, parts[3]]
+    assert views.about(head + "\n\n".join(parts)) == "\n\n".join(shown)
+    assert views.about(head + "## Limits\n\nMany.\n") == "## Limits\n\nMany."
 
 
 def test_nothing_is_kept_after_its_time(app: ModuleType):

@@ -34,9 +34,9 @@ def test_a_mask_file_is_painted_and_used_to_the_pixel(app: ModuleType, tmp_path:
     (tmp_path / "text.png").write_text("no picture")
     Image.new("L", (1100, 900), 0).save(tmp_path / "black.png")
     for name, message in (
-        ("other.png", "1100x901.*1100x900"),
+        ("other.png", "cannot be used: it has 1100x901.*1100x900"),
         ("text.png", "mask file is not"),
-        ("black.png", "marks no"),
+        ("black.png", "cannot be used: it marks no"),
     ):
         answer = app.handlers.open_mask(str(tmp_path / name), canvas, photo)
         assert re.search(message, said[-1]) and str(tmp_path) not in said[-1] and answer[0] == gr.skip()

@@ -197,6 +197,13 @@ def test_overlapping_faces_and_squares_over_the_edge_are_filled(inpainter: Inpai
     assert np.array_equal(result[~hole], canvas[~hole]) and (result[hole] != canvas[hole]).any(axis=-1).mean() > 0.9
 
 
+def test_the_steps_show_beyond_the_photo_what_the_networks_are_given(inpainter: Inpainter):
+    canvas = photo(400, 400)
+    (stages,) = inpainter.fill(canvas, mark(canvas, Face(200, 200, 200)), [Face(100, 200, 300)]).inside
+    shown = np.asarray(stages.corrupted).astype(int)
+    assert np.abs(shown[:, :50] - shown[:, 99:49:-1]).max() <= 2  # the square begins 50 pixels left of the photo
+
+
 @pytest.mark.parametrize(
     ("face", "aligned"), [(Face(50, 51, 108, 2), False), (Face(50, 45, 110, 0), True), (Face(50, 50, 100, 7), True)]
 )

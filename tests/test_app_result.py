@@ -1,0 +1,186 @@
+"""Tests of the page in headless Chromium: what a person is shown, on a desk, on a phone and in the dark."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import test_app_browser
+from editor import ROOT, Editor, running_page
+from PIL import Image
+from test_app_browser import CANVAS, PHONE, POINTS, check_stroke, opened, status, toast
+
+from ngan.hub import EMBEDDED
+
+pytestmark = pytest.mark.slow
+
+browser, url, picture = test_app_browser.browser, test_app_browser.url, test_app_browser.picture
+
+
+def uncovered(page) -> float:
+    """Where the result begins to show, in percent of the width, once the slider stands still."""
+    shown = page.locator("#slider img").nth(1)
+    before, now = "", shown.get_attribute("style")
+    while before != now:
+        page.wait_for_timeout(500)
+        before, now = now, shown.get_attribute("style")
+    return float(re.search(r"inset\([^)]* ([\d.]+)%\)", now)[1])
+
+
+def test_all_of_the_hole_shows_the_result(browser, url: str):
+    with opened(browser, url, "uncovered") as page:
+        for number, mask in ((0, "wide_mask.png"), (2, "astronaut_mouth.png")):  # the first time, and later
+            page.locator("#examples button").nth(number).click()
+            with Image.open(ROOT / "examples" / mask) as hole:
+                left, size = hole.point(lambda value: 255 * (value > 127)).getbbox()[0], hole.size
+            status(page, f"{size[0]} x {size[1]} pixels")
+            page.locator("#slider img").nth(1).wait_for()
+            assert 100 * left / size[0] - 5 < uncovered(page) < 100 * left / size[0]
+
+
+def test_an_empty_file_is_refused_and_leaves_photo_and_strokes(browser, url: str, picture: Path, tmp_path: Path):
+    (tmp_path / "empty.png").touch()
+    with opened(browser, url, "empty") as page:
+        editor = Editor(page, CANVAS)
+        editor.open(picture)
+        editor.stroke(POINTS)
+        page.locator("#editor input[type=file]").set_input_files(str(tmp_path / "empty.png"))
+        toast(page, "not a picture that can be read")
+        status(page, "not a picture that can be read")
+        check_stroke(page, url, picture)
+
+
+def contrast(page, selector: str) -> float:
+    """Of a text's colour to that of the page behind it, as WCAG 2 has it."""
+    colours = page.evaluate(
+        """selector => [getComputedStyle(document.querySelector(selector)).color,
+                        getComputedStyle(document.body).backgroundColor]""",
+        selector,
+    )
+    light = []
+    for colour in colours:
+        linear = [(c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for c in
+                  (int(value) / 255 for value in re.findall(r"\d+", colour)[:3])]  # fmt: skip
+        light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+    return max(light) / min(light)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_errors_are_red_and_the_empty_canvas_does_not_glare(browser, url: str, tmp_path: Path, scheme: str):
+    with opened(browser, url, scheme, color_scheme=scheme) as page:
+        editor = Editor(page, CANVAS)
+        page.locator("#fill").click()
+        status(page, "Open a picture first")
+        red, green, _ = map(
+            int, re.findall(r"\d+", page.locator("#status .wrong").evaluate("words => getComputedStyle(words).color"))
+        )
+        assert red > 1.4 * green and contrast(page, "#status .wrong") > 4.5
+        editor.root.screenshot(path=tmp_path / "canvas.png")
+        with Image.open(tmp_path / "canvas.png") as seen:
+            mean = np.asarray(seen.convert("L")).mean()
+        assert mean > 200 if scheme == "light" else mean < 70
+
+
+@pytest.mark.parametrize("size", [(600, 480), (480, 600), (400, 800)])
+def test_on_a_phone_the_photo_is_wide_and_free_of_the_tools(browser, url: str, tmp_path: Path, size: tuple[int, int]):
+    Image.linear_gradient("L").resize(size).convert("RGB").save(tmp_path / "photo.png")
+    scale = 768 / max(size)
+    width, height = size[0] * scale, size[1] * scale
+    with opened(browser, url, f"phone-{size[0]}", **PHONE) as page:
+        editor = Editor(page, (round(width), round(height)))
+        editor.open(tmp_path / "photo.png")
+        page.wait_for_timeout(1000)
+        box, tools = editor.canvas.bounding_box(), editor.root.locator(".toolbar-wrap").bounding_box()
+        zoom = float(editor.root.locator(".zoom-number").inner_text().strip("%\n ")) / 100
+        lower = box["y"] + box["height"] / 2 + height * zoom / 2
+        assert tools["y"] >= lower - 4 and tools["y"] + tools["height"] <= box["y"] + box["height"]
+        assert box["height"] <= 560 and (width * zoom > 0.9 * box["width"] or box["height"] > 550)
+        editor.root.get_by_label("Brush Size", exact=True).click()
+        sizes = editor.root.locator(".size_picker").bounding_box()
+        assert sizes["x"] >= 0 and sizes["x"] + sizes["width"] <= 390 and sizes["y"] >= box["y"]
+
+
+def painted(page) -> np.ndarray:
+    """Which cells of a coarse grid over the canvas hold paint, as the editor itself would send it."""
+    cells = page.evaluate(
+        """async () => {
+            const { layers } = await window.editor.get_blobs();
+            const sheet = new OffscreenCanvas(96, 96).getContext('2d');
+            for (const blob of layers) sheet.drawImage(await createImageBitmap(blob), 0, 0, 96, 96);
+            return [...sheet.getImageData(0, 0, 96, 96).data].filter((_, index) => index % 4 === 3);
+        }"""
+    )
+    return np.reshape(cells, (96, 96)) > 64
+
+
+def wait_for_paint(page, paint: np.ndarray, other: bool) -> None:
+    """Until `paint` is on the canvas, or something other is."""
+    for _ in range(60):
+        if ((painted(page) != paint).mean() > 0.002) == other:
+            return
+        page.wait_for_timeout(500)
+    pytest.fail(f"after half a minute {painted(page).sum()} cells are painted, {paint.sum()} were before")
+
+
+def test_undo_brings_back_what_a_random_hole_or_a_mask_took_the_place_of(
+    browser, url: str, picture: Path, tmp_path: Path
+):
+    mask = Image.new("L", Image.open(picture).size)
+    mask.paste(255, (10, 10, 90, 90))
+    mask.save(tmp_path / "mask.png")
+    with opened(browser, url, "undo") as page:
+        editor = Editor(page, CANVAS)
+        editor.open(picture)
+        status(page, "No face was found")
+        editor.stroke(POINTS)
+        mine = painted(page)
+        for what in ("A random hole", "The mask is painted"):
+            if what == "A random hole":
+                page.locator("#hole").click()
+            else:
+                with page.expect_file_chooser() as chooser:
+                    page.locator("#mask").click()
+                chooser.value.set_files(str(tmp_path / "mask.png"))
+            status(page, what)
+            wait_for_paint(page, mine, other=True)
+            editor.root.get_by_label("Undo", exact=True).click()
+            wait_for_paint(page, mine, other=False)
+        check_stroke(page, url, picture)
+
+
+def test_a_face_is_added_beside_the_others_and_its_handle_is_small(browser, url: str):
+    with opened(browser, url, "added") as page:
+        page.locator("#examples button").nth(0).click()
+        status(page, "2 faces")
+        page.get_by_role("button", name="Faces in the picture").click()
+        faces = page.locator("#faces g.face .frame")
+        faces.nth(1).wait_for()
+        for count in (3, 4):
+            page.locator("#faces .add").click()
+            assert faces.count() == count
+        boxes = [faces.nth(number).bounding_box() for number in range(4)]
+        for number, one in enumerate(boxes):
+            for other in boxes[:number]:
+                apart = [
+                    max(one[start], other[start]) - min(one[start] + one[length], other[start] + other[length])
+                    for start, length in (("x", "width"), ("y", "height"))
+                ]
+                assert max(apart) > -4  # lines of two pixels
+        handle = page.locator("#faces g.face:focus .handle")
+        handle.scroll_into_view_if_needed()
+        box = handle.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        hit = "([x, y]) => document.elementFromPoint(x, y).classList.contains('handle')"
+        assert page.evaluate(hit, [x + 5, y + 5]) and not page.evaluate(hit, [x + 11, y + 11])
+
+
+def test_about_the_model_begins_with_what_its_users_need(browser, tmp_path: Path):
+    with running_page(EMBEDDED, tmp_path) as address, opened(browser, address, "about") as page:
+        page.get_by_role("button", name="About the model").click()
+        about = page.locator("#about")
+        about.wait_for()
+        first = about.bounding_box()["height"]
+        assert about.locator("details").evaluate_all("all => all.length && all.every(part => !part.open)")
+        about.locator("summary").filter(has_text="Training").click()
+        assert first < 1000 and about.bounding_box()["height"] > 3 * first and about.locator("details td").count()
+        page.get_by_role("button", name="About the model").click()  # closed again: `opened` opens it
