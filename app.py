@@ -73,7 +73,11 @@ else:  # always in one thread: torch keeps memory for every thread that calls it
 def _card() -> str:
     """The model's card, or where it is to be found."""
     card = Path(source) / "README.md"
-    return views.about(card.read_text(encoding="utf-8")) if card.is_file() else f"The model is `{source}` on the Hugging Face Hub."
+    return (
+        views.about(card.read_text(encoding="utf-8"))
+        if card.is_file()
+        else f"The model is `{source}` on the Hugging Face Hub."
+    )
 
 
 example_files = [(ROOT / "examples" / name, mask and ROOT / "examples" / mask) for _, name, mask in EXAMPLES]
