@@ -20,7 +20,13 @@ _KIND_COLUMNS = {
     "frechet_onet": ("Frechet, face", 4),
     "frechet_onet_full": ("Frechet, texture", 4),
 }
-_RATIO_COLUMNS = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4), "l1": ("L1", 4), "l1_hole": ("L1 in hole", 4)}
+_RATIO_COLUMNS = {
+    "psnr": ("PSNR (dB)", 2),
+    "ssim": ("SSIM", 4),
+    "l1": ("L1", 4),
+    "l1_hole": ("L1 in hole", 4),
+    "l1_border": ("L1 at border", 4),
+}
 _FEATURES = {
     "onet": (
         "Frechet: squared Frechet distance between the filled faces and the {n:,} faces themselves, on features of "
@@ -44,7 +50,7 @@ def read_results(folder: Path) -> dict[str, list[dict[str, Any]]]:
         raise ValueError(f"{folder}: no results; run python -m benchmarks.ablation first")
     for path, result in zip(paths, results, strict=True):
         for (what, first), own in zip(_conditions(results[0]).items(), _conditions(result).values(), strict=True):
-            if first != own:
+            if None not in (first, own) and first != own:
                 raise ValueError(f"{path}: {what} is {own!r}, in {paths[0].name} it is {first!r}; not comparable")
     names = [name for name in VARIANTS if any(result["variant"] == name for result in results)]
     return {name: [result for result in results if result["variant"] == name] for name in names}
@@ -92,12 +98,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _conditions(result: dict[str, Any]) -> dict[str, Any]:
-    """Return what must be equal for two results to stand in one table."""
+    """Return what must be equal for two results to stand in one table; None where it is what the variant changes."""
     config = {key: result["config"][key] for key in ("dataset", "image_size", "batch_size", "masks")}
     measured = {key: result["evaluation"][key] for key in ("n", "seed", "border_width")}
     # of the comparison: a variant's own updates are a multiple of them, rounded
     updates = {"updates": round(result["training"]["updates"] / VARIANTS[result["variant"]].updates)}
     mix = {"shares of mixed holes": result.get("mix", FIRST_MIX)}
+    if "masks" in VARIANTS[result["variant"]].fields:  # in training; all are measured on the same
+        config["masks"] = None
     how = {key: result[key] for key in ("split", "features", "irregular_masks")}
     return {**config, **mix, **measured, **updates, **how}
 
@@ -141,7 +149,7 @@ def _notes(results: dict[str, list[dict[str, Any]]], costs: dict[str, Any] | Non
         "All variants but `ngan_find` are given the mask at every update (`find_share 0`), since GLCIC and a single "
         "stage can do nothing else; the default recipe spends a third of its batches on finding damage, as "
         "`ngan_find` does. All but `zoom` show the local critic a window of one size (`local_zoom 1`), as GLCIC does. "
-        "All but the `structure` ones are without the structure loss, which would serve all of them.",
+        "All but the `default` ones and `structure` are without the structure loss, as the paper and GLCIC are.",
         "Figures are of the composite, known pixels untouched, rounded to 8 bits, means over faces, at the same holes "
         "for all. L1 in units of the full range. Hole: the hole's pixels only. Border: "
         f"{first['evaluation']['border_width']} pixels to each side of its border.",

@@ -42,35 +42,40 @@ _GLCIC = {
     "r1_gamma": 0.0,
     "ema_half_life": 0.0,
 }
+_STRUCTURE = {"lambda_structure": TrainConfig.lambda_structure}  # that the comparison's common fields switch off
 _RATE = TrainConfig.learning_rate
 # Operations of an update of GLCIC over those of one of NGAN, all networks, forward and backward, at 64x64 pixels:
 # 16.51 to 4.79 GFLOPs an image, by `benchmarks.timed_trainer.count_flops`.
 _GLCIC_COST = 3.45
 
 VARIANTS: dict[str, Variant] = {
-    "ngan": Variant("NGAN, default recipe"),
-    "ngan_find": Variant(
-        "NGAN, default recipe, a third of its batches mask-free", {"find_share": TrainConfig.find_share}
-    ),
-    "ngan_longer": Variant(
+    "default": Variant("NGAN, default recipe", _STRUCTURE),
+    "default_longer": Variant(
         f"NGAN, default recipe, with as many operations in training as GLCIC ({_GLCIC_COST} times the updates)",
+        _STRUCTURE,
+        updates=_GLCIC_COST,
+    ),
+    "default_single": Variant(
+        "no nesting: image generator alone, widened", {**_STRUCTURE, **_NO_FIRST_STAGE}, single_stage_networks
+    ),
+    "default_no_code_critic": Variant(
+        "default recipe, no code critic", {**_STRUCTURE, **_NO_CODE}, networks_without_code_critic
+    ),
+    "ngan": Variant("NGAN, base of the rows below: default recipe without the structure loss"),
+    "ngan_find": Variant("NGAN, base, a third of its batches mask-free", {"find_share": TrainConfig.find_share}),
+    "ngan_longer": Variant(
+        f"NGAN, base, with as many operations in training as GLCIC ({_GLCIC_COST} times the updates)",
         updates=_GLCIC_COST,
     ),
     "paper": Variant("NGAN, the paper's losses, with Adam", {"recipe": "paper", "framing_jitter": 1.0}),
-    "single": Variant("no nesting: image generator alone, widened", _NO_FIRST_STAGE, single_stage_networks),
-    "no_code_critic": Variant("no code critic", _NO_CODE, networks_without_code_critic),
+    "single": Variant("base, no nesting: image generator alone, widened", _NO_FIRST_STAGE, single_stage_networks),
+    "no_code_critic": Variant("base, no code critic", _NO_CODE, networks_without_code_critic),
     "glcic": Variant("GLCIC", _GLCIC, glcic_networks),
     "adam": Variant("Adam instead of Muon", {"optimizer": "adam"}),
     "projected": Variant(
         "heads on ImageNet features, perceptual loss", {"lambda_projected": 0.5, "lambda_perceptual": 1.0}
     ),
-    "structure": Variant("structural similarity of the fill as a loss", {"lambda_structure": 1.0}),
-    "structure_3": Variant("structural similarity of the fill as a loss, weighted 3", {"lambda_structure": 3.0}),
-    "structure_3_longer": Variant(
-        f"the same, with as many operations in training as GLCIC ({_GLCIC_COST} times the updates)",
-        {"lambda_structure": 3.0},
-        updates=_GLCIC_COST,
-    ),
+    "structure": Variant("the structure loss weighted 1", {"lambda_structure": 1.0}),
     "zoom": Variant("the local critic's window enlarged around small holes", {"local_zoom": 3.0}),
     "aligned": Variant("aligned faces only", {"framing_jitter": 0.0}),
     "no_feature_matching": Variant("no feature matching", {"lambda_feature_matching": 0.0}),
@@ -88,4 +93,22 @@ VARIANTS: dict[str, Variant] = {
     "equal_rates": Variant("critics learn as fast as generators", {"discriminator_learning_rate": _RATE}),
     "slow_critics": Variant("critics learn ten times slower", {"discriminator_learning_rate": _RATE / 10}),
     "no_attention": Variant("no self-attention", {"attention_every": 0}),
+    "r1_formula": Variant("R1 by StyleGAN2's formula: 0.0002 x side^2 / batch", {"r1_gamma": 0.0512}),
+    "short_ema": Variant("moving average over 1,000 images instead of 10,000", {"ema_half_life": 1.0}),
+    "wide_masks": Variant("wide strokes and boxes only, as LaMa trains", {"masks": "wide"}),
+    "two_head_ratios": Variant(
+        "adversarial : L1 : feature matching = 1 : 10 : 10",
+        {"lambda_code_adversarial": 0.02, "lambda_image_adversarial": 0.1, "lambda_feature_matching": 1.0},
+    ),
+    "lama_ratios": Variant(
+        "adversarial : perceptual : feature matching = 1 : 3 : 10, LaMa's",
+        {
+            "lambda_code_adversarial": 0.02,
+            "lambda_image_adversarial": 0.1,
+            "lambda_perceptual": 0.3,
+            "lambda_feature_matching": 1.0,
+        },
+    ),
+    "perceptual": Variant("perceptual loss", {"lambda_perceptual": 1.0}),
+    "heads": Variant("heads on ImageNet features", {"lambda_projected": 0.5}),
 }

@@ -69,7 +69,7 @@ def test_every_variant_trains_is_measured_and_stands_in_the_table(face_folder, t
         assert all(math.isfinite(last[loss]) for loss in NAMES)
         assert not (tmp_path / f"runs/{name}-seed0/model").exists()
     first = {json.loads((tmp_path / f"results/{n}-seed0.json").read_text())["config"]["masks"] for n in VARIANTS}
-    assert first == {"mixed"}
+    assert first == {"mixed", "wide"}
 
     report = tmp_path / "RESULTS.md"
     words = ["--results_dir", str(tmp_path / "results"), "--output", str(report)]
