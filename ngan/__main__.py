@@ -6,18 +6,25 @@ Whatever is written appears whole or not at all.
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ngan import commands
-from ngan.batch import REPORTED, one_line
-from ngan.damage import DAMAGE_KINDS
-from ngan.masks import MASK_KINDS
-from ngan.onnx_model import OPSET
-from ngan.runner import BACKENDS
-from ngan.saving import FORMATS, JPEG, LOSSLESS
+_INTERRUPTED = "ngan: interrupted; the same command goes on"
+
+try:  # they take seconds, in which Ctrl-C is to end as it does later
+    from ngan import commands
+    from ngan.batch import REPORTED, one_line
+    from ngan.damage import DAMAGE_KINDS
+    from ngan.masks import MASK_KINDS
+    from ngan.onnx_model import OPSET
+    from ngan.runner import BACKENDS
+    from ngan.saving import FORMATS, JPEG, LOSSLESS
+except KeyboardInterrupt:
+    print(_INTERRUPTED, file=sys.stderr)
+    sys.exit(130)
 
 _EXAMPLES = """examples:
   python -m ngan inpaint face.jpg mask.png -o filled.png
@@ -62,7 +69,7 @@ Outputs: code_image, location (logits, positive = damaged), image_output, and co
 _EXPORT_EXAMPLES = """examples:
   python -m ngan export -o model.onnx
   python -m ngan export --model org/ngan-celeba -o celeba.onnx --opset 20
-it needs more packages: pip install 'ngan[onnx]'
+it needs more packages: pip install onnx onnxscript onnxruntime
 """
 
 
@@ -85,14 +92,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: status 2 for words that do not parse, 0 for --help.
     """
-    options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a table has signs and names that an ASCII terminal has not
     try:
+        options = _parser().parse_args(arguments)
         return options.run(options)
     except (*REPORTED, ImportError) as error:
         print(f"ngan: error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("ngan: interrupted; the same command goes on", file=sys.stderr)
+        print(_INTERRUPTED, file=sys.stderr)
         return 130
 
 
@@ -136,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Tell where a model is loaded from, its size, its cost for one picture and its card's figures.",
         epilog=_INFO_EXAMPLES,
     )
-    info.add_argument("--json", metavar="FILE", type=Path, help="write all of it to FILE")
+    info.add_argument("--json", metavar="FILE", type=_path, help="write all of it to FILE")
     export = command(
         "export",
         commands.export,
@@ -144,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         description=_EXPORT,
         epilog=_EXPORT_EXAMPLES,
     )
-    export.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="file to write, .onnx")
+    export.add_argument("-o", "--out", metavar="FILE", type=_path, required=True, help="file to write, .onnx")
     export.add_argument(
         "--opset", metavar="N", type=int, default=OPSET, help="ONNX operator set, 18 to 23 (default: %(default)s)"
     )
@@ -157,13 +166,14 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
     inpaint.add_argument(
         "face",
         metavar="FACE",
+        type=_face,
         nargs="?",
         help="a picture, a folder of pictures or a quoted pattern, which leaves out what lies within OUT and MASK",
     )
     inpaint.add_argument(
         "mask",
         metavar="MASK",
-        type=Path,
+        type=_path,
         nargs="?",
         help="white where FACE is to be filled, of FACE's size (turned upright); for a folder or pattern, a folder of "
         "masks with the faces' names (extensions may differ)",
@@ -173,10 +183,10 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
         "-o",
         "--out",
         metavar="OUT",
-        type=Path,
+        type=_out,
         required=True,
         help=f"file to write ({', '.join((*LOSSLESS, *JPEG))}; JPEG changes known pixels, by rounding), or folder, "
-        "where each face becomes a file of its name",
+        "where each face becomes a file of its name; a new one for one face ends in a slash",
     )
     inpaint.add_argument("--recursive", action="store_true", help="of a folder: subfolders too, their names kept")
     inpaint.add_argument("--overwrite", action="store_true", help="fill again what has an output already")
@@ -193,7 +203,7 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
     inpaint.add_argument(
         "--report",
         metavar="FILE",
-        type=Path,
+        type=_path,
         help="write what was filled, what to know of it, and what failed, as JSON",
     )
     inpaint.add_argument(
@@ -208,7 +218,9 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
         help="do not take the mean with the mirror image: twice as fast in the networks, and a little worse",
     )
     rows = inpaint.add_argument_group("instead of FACE and MASK")
-    rows.add_argument("--dataset", metavar="D", help="a data set on the Hub, or a data set folder, such as parquet")
+    rows.add_argument(
+        "--dataset", metavar="D", type=_source, help="a data set on the Hub, or a data set folder, such as parquet"
+    )
     rows.add_argument("--split", help="split of the data set (default: train)")
     rows.add_argument("--image-column", "--image_column", metavar="C", help="of the faces, where there are several")
     rows.add_argument("--mask-column", "--mask_column", metavar="M", help="of the masks; without it, --find-damage")
@@ -220,6 +232,7 @@ def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--dataset",
         metavar="D",
+        type=_source,
         required=True,
         help="a folder of pictures, a data set folder or a data set on the Hub",
     )
@@ -259,8 +272,8 @@ def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--update-card", action="store_true", help="write the figures into the card and results.json of M, a folder"
     )
-    evaluate.add_argument("--json", metavar="FILE", type=Path, help="write all figures to FILE")
-    evaluate.add_argument("--grid", metavar="FILE", type=Path, help="write a picture of some examples to FILE")
+    evaluate.add_argument("--json", metavar="FILE", type=_path, help="write all figures to FILE")
+    evaluate.add_argument("--grid", metavar="FILE", type=_path, help="write a picture of some examples to FILE")
     _add_model_option(evaluate)
     _add_device_option(evaluate)
 
@@ -269,7 +282,7 @@ def _add_model_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="M",
-        type=_not_empty,
+        type=_source,
         help="folder or Hub id of a model (default: NGAN_MODEL if that is set, else the one that comes with ngan)",
     )
 
@@ -278,9 +291,25 @@ def _add_device_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
 
 
-def _not_empty(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("its value is empty; name a folder or a Hub id, or leave it out")
+def _path(text: str) -> Path:
+    return Path(_filled_in(text, "a file or a folder"))
+
+
+def _out(text: str) -> str:  # a path would lose the slash at its end, which tells a folder
+    return _filled_in(text, "a file or a folder")
+
+
+def _face(text: str) -> str:
+    return _filled_in(text, "a file, a folder or a pattern")
+
+
+def _source(text: str) -> str:
+    return _filled_in(text, "a folder or a Hub id, or leave it out")
+
+
+def _filled_in(text: str, what: str) -> str:
+    if not text:  # which, as a path, would be the current folder
+        raise argparse.ArgumentTypeError(f"its value is empty; name {what}")
     return text
 
 

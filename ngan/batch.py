@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from tqdm.auto import tqdm
 from ngan.job import NO_DAMAGE, NO_FACE
 from ngan.saving import losses, save_picture
 from ngan.stages import Result
-from ngan.tasks import Task
+from ngan.tasks import COLOURED, Task
 
 # What a picture, a model or a device can be wrong with; torch reports exhausted memory as a RuntimeError.
 REPORTED = (ValueError, OSError, RuntimeError, MemoryError, cv2.error)
@@ -56,19 +57,23 @@ class Outcome:
         total: pictures of this process's share.
         filled: how many were filled and written.
         faceless: how many of them without a face found.
+        coloured: how many of them by a mask that has colours.
         undamaged: how many were written as they were, because no damage was found.
         present: how many were left alone because their output existed.
         failed: reason by name.
-        notes: `Result.notes`, and what the format cannot hold, by name, of those that have any.
+        notes: of reading, `Result.notes`, and what the format cannot hold, by name, of those that have any.
+        interrupted: the run ended before its end, by Ctrl-C; pictures that are not counted were not filled.
     """
 
     total: int = 0
     filled: int = 0
     faceless: int = 0
+    coloured: int = 0
     undamaged: int = 0
     present: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
+    interrupted: bool = False
 
     def add(self, name: str, notes: list[str]) -> None:
         """Count a picture that was written."""
@@ -79,6 +84,7 @@ class Outcome:
         else:
             self.filled += 1
             self.faceless += any(note.startswith(NO_FACE) for note in notes)
+            self.coloured += any(note.endswith(COLOURED) for note in notes)
 
 
 def run_tasks(
@@ -90,6 +96,8 @@ def run_tasks(
 ) -> Outcome:
     """Fill pictures one by one; others are decoded and encoded meanwhile. A failure ends none but its own picture.
 
+    Ctrl-C ends the run; what was filled by then is written and counted.
+
     Args:
         tasks: with different targets.
         fill: fills an upright picture by its mask, as `Inpainter.fill` does.
@@ -97,51 +105,67 @@ def run_tasks(
         progress: show a bar.
     """
     outcome = Outcome(total=len(tasks))
-    with (
-        ThreadPoolExecutor(_READERS) as readers,
-        ThreadPoolExecutor(_WRITERS) as writers,
-        tqdm(total=len(tasks), unit="face", disable=not progress) as bar,
-    ):
+    writing: deque[tuple[Task, list[str], Future]] = deque()
 
-        def to_do() -> Iterator[Task]:
-            for task in tasks:
-                if not overwrite and task.target.is_file():
-                    outcome.present += 1
+    def settle_next() -> None:
+        task, notes, written = writing[0]  # it stays there while it is waited for: Ctrl-C loses none
+        try:
+            written.result()
+            outcome.add(task.name, notes)
+        except REPORTED as error:
+            outcome.failed[task.name] = one_line(error)
+        writing.popleft()
+
+    try:
+        with (
+            ThreadPoolExecutor(_READERS) as readers,
+            ThreadPoolExecutor(_WRITERS) as writers,
+            tqdm(total=len(tasks), unit="face", disable=not progress) as bar,
+        ):
+
+            def to_do() -> Iterator[Task]:
+                for task in tasks:
+                    if is_done(task, overwrite):
+                        outcome.present += 1
+                        bar.update()
+                    else:
+                        yield task
+
+            for task, reading in _ahead(readers, to_do()):
+                try:
+                    read = reading.result()
+                    result = fill(read.picture, read.mask)
+                except REPORTED as error:
+                    outcome.failed[task.name] = one_line(error)
                     bar.update()
-                else:
-                    yield task
-
-        def settle(task: Task, notes: list[str], written: Future) -> None:
-            try:
-                written.result()
-                outcome.add(task.name, notes)
-            except REPORTED as error:
-                outcome.failed[task.name] = one_line(error)
-            bar.update()
-
-        writing: deque[tuple[Task, list[str], Future]] = deque()
-        for task, reading in _ahead(readers, to_do()):
-            try:
-                picture, mask, origin = reading.result()
-                result = fill(picture, mask)
-            except REPORTED as error:
-                outcome.failed[task.name] = one_line(error)
+                    continue
+                # asked before it is written, which empties its `info`
+                notes = [*read.notes, *result.notes, *losses(result.final, task.target.suffix)]
+                writing.append((task, notes, writers.submit(save_picture, task.target, result.final, read.origin)))
+                if len(writing) > _AHEAD:
+                    settle_next()
+                    bar.update()
+            while writing:
+                settle_next()
                 bar.update()
-                continue
-            # asked before it is written, which empties its `info`
-            notes = result.notes + losses(result.final, task.target.suffix)
-            writing.append((task, notes, writers.submit(save_picture, task.target, result.final, origin)))
-            if len(writing) > _AHEAD:
-                settle(*writing.popleft())
-        for waiting in writing:
-            settle(*waiting)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    while writing:  # of a run that was interrupted
+        settle_next()
     return outcome
+
+
+def is_done(task: Task, overwrite: bool) -> bool:
+    """Tell whether a picture has its output already."""
+    return not overwrite and task.target.is_file()
 
 
 def one_line(error: Exception) -> str:
     """An error's message on one line."""
     if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
         return "the picture needs more memory than there is; make it smaller"
+    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str | Path):
+        return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
 
 

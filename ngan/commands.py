@@ -1,7 +1,9 @@
 """What the commands of `python -m ngan` do with their options; each returns the exit status."""
 
 import argparse
+import copy
 import json
+import math
 import os
 import sys
 import time
@@ -10,44 +12,69 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import ModelCard, hf_hub_download
+import yaml
+from huggingface_hub import EvalResult, ModelCard
 from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
 from torch.utils.flop_counter import FlopCounterMode
 
-from ngan.batch import Outcome, Share, one_line, run_tasks
-from ngan.hub import EMBEDDED, default_model, split_revision
+from ngan.batch import Outcome, Share, is_done, one_line, run_tasks
+from ngan.hub import EMBEDDED, default_model, download
 from ngan.inference import Inpainter
 from ngan.model import NGAN
 from ngan.onnx_model import check_onnx, export_onnx
-from ngan.plans import check_written, plan
-from ngan.saving import JPEG, check_place, check_writable, quiet_pillow, save_picture, write_bytes
-from ngan.tasks import Task
+from ngan.plans import check_written, is_folder, plan
+from ngan.saving import (
+    JPEG,
+    LOSSLESS,
+    check_place,
+    check_writable,
+    is_written_in_place,
+    quiet_pillow,
+    remove_stale,
+    save_picture,
+    write_bytes,
+)
+from ngan.tasks import Task, ends_like_picture
 
 _TRUE = ("1", "true", "t", "yes", "y", "on")  # as Accelerate reads its variables
 
 
 def inpaint(options: argparse.Namespace) -> int:
-    """Fill a picture, or this process's share of many."""
+    """Fill a picture, or this process's share of many.
+
+    Raises:
+        KeyboardInterrupt: after what was done by then has been told and reported.
+    """
     quiet_pillow()
     share = Share.of_environment()
-    if options.report is not None and options.report.is_dir():
-        raise ValueError(f"{options.report} is a folder; name a file")
-    tasks, refused, single = plan(options)
     report = _report_path(options.report, share)
+    _check_not_folders(options.report, report)
+    out, known = Path(options.out), (*LOSSLESS, *JPEG)
+    if is_written_in_place(out) and out.suffix.lower() not in known:
+        raise ValueError(f"{out}: OUT must be a folder, or a picture file that ends in {', '.join(known)}")
+    tasks, refused, single = plan(options)
+    if not single and ends_like_picture(out) and not is_folder(options.out):
+        raise ValueError(f"{out}: many faces need a folder to write to, and its name may not end in {out.suffix}")
     _check_fill(options, tasks, refused, report)
-    mine = tasks[share.rank :: share.count]
+    count = len(tasks) + len(refused)
+    tasks = tasks[share.rank :: share.count]
     refused = dict(list(refused.items())[share.rank :: share.count])
-    how = {"backend": options.backend, "self_ensemble": not options.no_self_ensemble}
-    inpainter = _load(options.model, _device(options, share), **how)
-    _check_places(report)
-
-    start = time.perf_counter()
-    fill = partial(inpainter.fill, show_inside=False)
-    outcome = run_tasks(mine, fill, overwrite=options.overwrite, progress=not single and share.rank == 0)
-    outcome.total += len(refused)
-    outcome.failed = refused | outcome.failed
-    _tell(outcome, share, single)
-    if options.report is not None:
+    outcome, start = Outcome(), time.perf_counter()
+    if tasks or refused or share.count == 1:
+        how = {"backend": options.backend, "self_ensemble": not options.no_self_ensemble}
+        inpainter = _load(options.model, _device(options, share), **how)
+        _check_places(next((task.target for task in tasks if not is_done(task, options.overwrite)), None), report)
+        for folder in set() if single else {task.target.parent for task in tasks}:
+            remove_stale(folder)
+        fill, start = partial(inpainter.fill, show_inside=False), time.perf_counter()
+        outcome = run_tasks(tasks, fill, overwrite=options.overwrite, progress=not single and share.rank == 0)
+        outcome.total += len(refused)
+        outcome.failed = refused | outcome.failed
+        _tell(outcome, share, single)
+    else:  # there are fewer pictures than processes
+        who = f"process {share.rank + 1} of {share.count}, by RANK and WORLD_SIZE"
+        print(f"ngan: {who}: nothing to do, pictures in all: {count}", file=sys.stderr)
+    if report is not None:
         content = {
             "model": _public(options.model),
             "process": share.rank,
@@ -56,14 +83,22 @@ def inpaint(options: argparse.Namespace) -> int:
             **vars(outcome),
         }
         _write_json(report, content)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
     return 1 if outcome.failed else 0
 
 
 def _report_path(path: Path | None, share: Share) -> Path | None:
-    """This process's own file of a report."""
-    if path is None or share.count == 1:
+    """This process's own file of a report; a pipe or device is everyone's."""
+    if path is None or share.count == 1 or is_written_in_place(path):
         return path
     return path.with_stem(f"{path.stem}-{share.rank:02}-of-{share.count:02}")
+
+
+def _check_not_folders(*written: Path | None) -> None:
+    for path in filter(None, written):
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; name a file")
 
 
 def _check_fill(options: argparse.Namespace, tasks: list[Task], refused: dict[str, str], report: Path | None) -> None:
@@ -73,8 +108,16 @@ def _check_fill(options: argparse.Namespace, tasks: list[Task], refused: dict[st
     sets = [options.dataset] if options.dataset is not None else []
     written = [*(task.target for task in tasks), report]
     check_written(written, [*faces, *masks, *_model_files(options.model)], sets)
-    if report is not None and report.suffix.lower() != ".json":
+    if report is None:
+        return
+    if report.suffix.lower() != ".json":
         check_written([report], [], masks)
+    targets = {task.target for task in tasks}
+    folders = {folder for target in targets for folder in target.parents}
+    if os.path.realpath(report) in map(os.path.realpath, folders):
+        raise ValueError(f"{report} is a folder to write pictures to; name a file")
+    for picture in targets.intersection(report.parents):
+        raise ValueError(f"{report}: {picture} is no folder but a picture to be written; name another file")
 
 
 def _device(options: argparse.Namespace, share: Share) -> str | None:
@@ -90,7 +133,8 @@ def _device(options: argparse.Namespace, share: Share) -> str | None:
 
 def _tell(outcome: Outcome, share: Share, single: bool) -> None:
     for name, reason in outcome.failed.items():
-        print(f"ngan: error: {name}: {reason.removeprefix(f'{name}: ')}", file=sys.stderr)
+        named = reason.startswith((f"{name}: ", f"{name} "))
+        print(f"ngan: error: {reason if named else f'{name}: {reason}'}", file=sys.stderr)
     left = "left alone because their output exists; --overwrite fills them again"
     if single:
         if outcome.present:
@@ -100,7 +144,9 @@ def _tell(outcome: Outcome, share: Share, single: bool) -> None:
         return
     who = f"process {share.rank + 1} of {share.count}: " if share.count > 1 else ""
     parts = [f"{outcome.filled} of {outcome.total} faces filled"]
-    parts[0] += f" ({outcome.faceless} without a face found)" if outcome.faceless else ""
+    known = [f"{outcome.faceless} without a face found"] if outcome.faceless else []
+    known += [f"{outcome.coloured} by a mask that has colours"] if outcome.coloured else []
+    parts[0] += f" ({', '.join(known)})" if known else ""
     parts += [f"{outcome.undamaged} written as they were, without damage found"] if outcome.undamaged else []
     parts += [f"{outcome.present} {left}"] if outcome.present else []
     parts += [f"{len(outcome.failed)} failed"] if outcome.failed else []
@@ -136,15 +182,14 @@ def evaluate(options: argparse.Namespace) -> int:
         check_writable(options.grid)
         if options.grid.suffix.lower() in JPEG:
             raise ValueError(f"{options.grid}: JPEG would blur its pixels; end its name in .png")
-    for path in (options.json, options.grid):
-        if path is not None and path.is_dir():
-            raise ValueError(f"{path} is a folder; name a file")
+    _check_not_folders(options.json, options.grid)
     check_written([options.json, options.grid], _model_files(options.model), [options.dataset])
     source = Path(options.model or default_model())
-    if options.update_card and not (source / "README.md").is_file():
+    card = source / "README.md" if options.update_card else None
+    if card is not None and not card.is_file():
         raise ValueError(f"--update-card: {source} is not a folder with a model's card, README.md")
     model = _load(options.model, options.device).model
-    _check_places(options.json, options.grid)
+    _check_places(options.json, options.grid, card)
     chosen = {"limit": options.limit, "in_memory": True}
     faces = load_faces(options.dataset, options.split, image_size=model.image_size, **chosen)
     kinds = {"masks": options.masks, "damages": options.damages, "seed": options.seed}
@@ -188,7 +233,7 @@ def info(options: argparse.Namespace) -> int:
         told["_".join(filter(None, (name, "parameters")))] = sum(p.numel() for p in part.parameters())
     told["megabytes"] = round(sum(p.numel() * p.element_size() for p in model.parameters()) / 1e6, 2)
     told["gflops"] = {str(side): round(_gflops(model, side), 2) for side in (size, 2 * size)}
-    told["figures"] = _card_figures(source)
+    told["figures"], trouble = _card_figures(source)
 
     print(f"{told['model']}, loaded from {source}")
     print(f"trained at {size}x{size} pixels; takes any height and width")
@@ -197,11 +242,13 @@ def info(options: argparse.Namespace) -> int:
     for side, cost in told["gflops"].items():
         print(f"{cost:.2f} GFLOPs for a picture of {side}x{side} (two a multiply-add)")
     if told["figures"] is None:
-        print("its card could not be read: the Hub does not answer")
+        print(f"its card could not be read: {trouble}")
     else:
         print("figures of its card:" if told["figures"] else "its card holds no figures")
     for figure in told["figures"] or []:
-        print(f"  {figure['dataset']}: {figure['metric']} {figure['value']:g}")
+        value = figure["value"]
+        shown = f"{value!r}, which is no number" if isinstance(value, str) else f"{value:g}"
+        print(f"  {figure['dataset']}: {figure['metric']} {shown}")
     if options.json is not None:
         _write_json(options.json, told)
     return 0
@@ -209,29 +256,39 @@ def info(options: argparse.Namespace) -> int:
 
 def _gflops(model: NGAN, side: int) -> float:
     """Cost of one picture, in 10^9 operations by torch's counter, a multiply-add counted as two."""
+    plain = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # else attention goes uncounted
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model(torch.zeros(1, 3, side, side), torch.zeros(1, 1, side, side))
+        plain(torch.zeros(1, 3, side, side), torch.zeros(1, 1, side, side))
     return counter.get_total_flops() / 1e9
 
 
-def _card_figures(source: str) -> list[dict[str, Any]] | None:
-    """The figures of a model's card; None if the Hub that holds it does not answer."""
-    path = Path(source) / "README.md"
-    if not Path(source).is_dir():
-        try:
-            name, revision = split_revision(source)
-            path = Path(hf_hub_download(name, "README.md", revision=revision))
-        except RemoteEntryNotFoundError:
-            return []
-        except LocalEntryNotFoundError:  # the model came from the cache
-            return None
-    if not path.is_file():
-        return []
-    results = ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=True).data.eval_results or []
-    return [
-        {"dataset": r.dataset_name, "split": r.dataset_split, "metric": r.metric_type, "value": r.metric_value}
-        for r in results
-    ]
+def _card_figures(source: str) -> tuple[list[dict[str, Any]] | None, str]:
+    """The figures of a model's card, or None and why it cannot be read."""
+    try:
+        path = Path(source, "README.md") if Path(source).is_dir() else download(source, "README.md")
+        text = path.read_text(encoding="utf-8")
+        results = ModelCard(text, ignore_metadata_errors=True).data.eval_results or []
+        return [
+            {
+                "dataset": str(r.dataset_name),
+                "split": r.dataset_split and str(r.dataset_split),
+                "metric": str(r.metric_type),
+                "value": _value(r),
+            }
+            for r in results
+        ], ""
+    except LocalEntryNotFoundError:  # the model came from the cache
+        return None, "the Hub does not answer"
+    except (FileNotFoundError, RemoteEntryNotFoundError):
+        return [], ""
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:  # of download, YAML, its values
+        return None, one_line(error)
+
+
+def _value(result: EvalResult) -> int | float | str:
+    """A figure of a card, as text where it is none."""
+    value = result.metric_value
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else str(value)
 
 
 def export(options: argparse.Namespace) -> int:
@@ -239,6 +296,7 @@ def export(options: argparse.Namespace) -> int:
     if options.out.suffix.lower() != ".onnx" or options.out.is_dir():
         raise ValueError(f"{options.out}: name a file that ends in .onnx")
     model = _load(options.model, "cpu").model
+    check_place(options.out)
     content = export_onnx(model, options.opset)
     difference = check_onnx(content, model)
     write_bytes(options.out, content)

@@ -7,7 +7,7 @@ One graph serves both uses, by the value that the code generator's mask channel 
 - outputs, float32: `code_image` (N, 3, H, W), `location` (N, 1, H, W), logits, `image_output` (N, 3, H, W), and
   `composite` (N, 3, H, W), which equals `image` wherever `mask` is 0.
 
-The export needs the packages onnx and onnxscript, the runner onnxruntime: `pip install 'ngan[onnx]'`.
+The export needs the packages onnx and onnxscript, the runner onnxruntime (`pip install onnx onnxscript onnxruntime`).
 """
 
 import contextlib
@@ -195,7 +195,7 @@ def _package(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(f"{name} is not installed: pip install 'ngan[onnx]'") from error
+        raise ImportError(f"{name} is not installed: pip install onnx onnxscript onnxruntime") from error
 
 
 def _errors(runtime: ModuleType) -> tuple[type[Exception], ...]:

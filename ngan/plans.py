@@ -26,7 +26,7 @@ def plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool]
             raise ValueError(f"--{name.replace('_', '-')} belongs to --dataset, which is not given")
     if options.mask is not None and not options.mask.exists():
         raise FileNotFoundError(f"{options.mask}: no such file or folder")
-    face, mask, out, metadata = Path(options.face), options.mask, options.out, not options.strip_metadata
+    face, mask, out, metadata = Path(options.face), options.mask, Path(options.out), not options.strip_metadata
     if not face.is_dir() and (face.exists() or not set("*?[") & set(options.face)):
         if not face.exists():
             raise FileNotFoundError(f"{face}: no such file or folder")
@@ -47,11 +47,16 @@ def plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool]
     return *file_tasks(base, faces, mask, out, options.format, metadata), False
 
 
+def is_folder(out: str) -> bool:
+    """Tell whether an OUT is a folder, or is to be one by the slash at its end."""
+    return Path(out).is_dir() or out.endswith(("/", os.sep))
+
+
 def _plan_file(options: argparse.Namespace, face: Path) -> Task:
-    mask, target = options.mask, options.out
+    mask, target = options.mask, Path(options.out)
     if mask is not None and mask.is_dir():
         raise ValueError(f"{face} and {mask}: give two files or two folders")
-    if target.is_dir():
+    if is_folder(options.out):
         target = target / f"{face.stem}{output_suffix(face.suffix, options.format)}"
     elif options.format not in ("lossless", "same"):
         raise ValueError(f"--format {options.format}: {target} tells the format by its ending; leave --format out")
@@ -70,14 +75,15 @@ def _plan_rows(options: argparse.Namespace) -> list[Task]:
         raise ValueError(f"{options.face} and --dataset: give one of them")
     if options.format == "same":
         raise ValueError("--format same is for files; of a data set, name one of the formats")
-    if options.out.exists() and not options.out.is_dir():
-        raise ValueError(f"{options.out} is a file; a data set needs a folder to write to")
+    out = Path(options.out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; a data set needs a folder to write to")
     source, split, masks = options.dataset, options.split or "train", None
     rows, column = raw_rows(source, split, options.image_column, streaming=False)
     if options.mask_column is not None:
         masks, _ = raw_rows(source, split, options.mask_column, streaming=False)
     suffix = output_suffix("", options.format)
-    return row_tasks(rows, column, masks, options.mask_column, options.out, suffix, not options.strip_metadata)
+    return row_tasks(rows, column, masks, options.mask_column, out, suffix, not options.strip_metadata)
 
 
 def check_written(written: Sequence[Path | None], inputs: Iterable[str | Path], sets: Iterable[str | Path]) -> None:

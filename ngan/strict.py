@@ -136,7 +136,7 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: st
         "of another type": [
             f"{name} {str(tensor.dtype).removeprefix('torch.')}"
             for name, tensor in known.items()
-            if tensor.dtype not in _TYPES
+            if tensor.dtype not in _TYPES and tensor.dtype != own[name].dtype  # counts are whole numbers
         ],
         "not finite": [
             name for name, tensor in known.items() if tensor.dtype in _TYPES and not tensor.isfinite().all()

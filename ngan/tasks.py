@@ -2,11 +2,13 @@
 
 import glob
 import io
-from collections.abc import Callable, Sequence
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,7 +17,25 @@ from ngan.pictures import PictureError, open_file, read_mask, read_picture
 from ngan.saving import Origin, output_suffix
 
 Content = Path | bytes  # a file, or what is in it
-Reading = tuple[Image.Image, np.ndarray | None, Origin]  # upright picture, mask (H, W), bool, or None, and its file
+COLOURED = "has colours; it is read as grey, and white is filled."  # end of a note, by which programs tell it apart
+_CLEARLY, _COLOURED_SHARE = 32, 0.01  # by how much channels differ, of 255, and in which part of a mask's pixels
+_SAMPLE = 256  # pixels along a side, of the sample of a mask that is looked at
+
+
+class Reading(NamedTuple):
+    """A picture that was read.
+
+    Attributes:
+        picture: upright.
+        mask: (H, W), bool, True = to be filled; None = damage is to be found.
+        origin: of the picture.
+        notes: what a person should know of them, sentences.
+    """
+
+    picture: Image.Image
+    mask: np.ndarray | None
+    origin: Origin
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -33,23 +53,33 @@ class Task:
     read: Callable[[], Reading]
 
 
+def ends_like_picture(path: Path) -> bool:
+    """Tell whether a name's ending is one of a picture that can be read."""
+    return Image.registered_extensions().get(path.suffix.lower()) in Image.OPEN
+
+
 def list_pictures(where: str, recursive: bool, without: Sequence[Path] = ()) -> tuple[Path, list[Path]]:
     """List the pictures of a folder or a pattern, without hidden ones, in the order of their names.
 
     Args:
         where: a folder, or a pattern such as "photos/*.jpg" or "photos/**/*.png".
-        recursive: of a folder: take its subfolders' too.
-        without: folders that pictures of a pattern are left out of, if they lie below its base.
+        recursive: of a folder: take its subfolders' too, and those of folders that links lead to.
+        without: folders that pictures of a pattern are left out of, if they lie below its base, and links not followed
+            into.
 
     Returns:
-        The folder that their outputs' paths are relative to, and the pictures.
+        The folder that their outputs' paths are relative to, and the pictures. What cannot be looked at is among them,
+        folders included, so that it fails by name: links that lead nowhere, and what the user may not read.
 
     Raises:
         ValueError: there is none, or the pattern cannot be followed.
+        OSError: the folder cannot be read.
     """
     base = Path(where)
-    if base.is_dir():
-        found = base.rglob("*") if recursive else base.iterdir()
+    if base.is_dir() and recursive:
+        found = _below(base, {folder.resolve() for folder in without})
+    elif base.is_dir():
+        found = (path for path in base.iterdir() if ends_like_picture(path) and not os.path.isdir(path))
     else:
         fixed = [part for part in base.parts[:-1]]
         magic = next((i for i, part in enumerate(fixed) if glob.has_magic(part)), len(fixed))
@@ -57,14 +87,12 @@ def list_pictures(where: str, recursive: bool, without: Sequence[Path] = ()) -> 
             raise ValueError(f"{where}: a pattern takes no .. behind its first wildcard")
         base, found = Path(*fixed[:magic]), map(Path, glob.glob(where, recursive=True))
         inner = [folder.resolve() for folder in without if base.resolve() in folder.resolve().parents]
-        found = [path for path in found if not any(path.parent.resolve().is_relative_to(folder) for folder in inner)]
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+        found = (path for path in found if ends_like_picture(path) and not os.path.isdir(path))
+        found = (path for path in found if not any(path.parent.resolve().is_relative_to(folder) for folder in inner))
     pictures = [
         path
         for path in found
-        if path.suffix.lower() in suffixes
-        and not any(part.startswith(".") for part in path.relative_to(base).parts)
-        and path.is_file()
+        if not any(part.startswith(".") for part in path.relative_to(base).parts) and not _is_special(path)
     ]
     if not pictures:
         raise ValueError(f"{where} {'holds' if Path(where).is_dir() else 'matches'} no picture")
@@ -78,7 +106,7 @@ def file_tasks(
 
     Args:
         base: folder that the outputs' paths are relative to.
-        faces: pictures below it.
+        faces: as `list_pictures` returns them.
         masks: folder of masks of the same relative paths, endings aside; None = damage is looked for.
         out: folder to write to.
         kind: format to write, of `ngan.saving.FORMATS`.
@@ -92,6 +120,9 @@ def file_tasks(
     find_mask = _MaskFinder(masks) if masks is not None else None
     for face in faces:
         relative = face.relative_to(base)
+        if not ends_like_picture(face):
+            refused[str(face)] = _why_unread(face)
+            continue
         try:
             target = out / relative.with_suffix(output_suffix(face.suffix, kind))
             if target in makers:
@@ -149,7 +180,71 @@ def read_task(face: Callable[[], Content], mask: Callable[[], Content | None], m
             file.load()  # text may stand behind the pixels
         origin = Origin.of(file, metadata)
     marked = mask()
-    return picture, None if marked is None else read_mask(_opened(_whole(marked)), picture.size), origin
+    if marked is None:
+        return Reading(picture, None, origin)
+    name, marked = str(marked) if isinstance(marked, Path) else "the mask", _whole(marked)
+    hole = read_mask(_opened(marked), picture.size)
+    return Reading(picture, hole, origin, [f"{name} {COLOURED}"] if _has_colours(marked) else [])
+
+
+def _below(folder: Path, without: set[Path], above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """The pictures below a folder, and what cannot be looked at.
+
+    Args:
+        folder: to look into.
+        without: folders, resolved, that are left out where a link leads into them.
+        above: those that led here, resolved: a link back to one of them would go round for ever.
+
+    Raises:
+        OSError: the folder cannot be read and none led here.
+    """
+    real = folder.resolve()
+    if real in above or (above and real in without):
+        return
+    try:
+        paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError:
+        if not above:
+            raise
+        yield folder
+        return
+    for path in paths:
+        if os.path.isdir(path):
+            yield from _below(path, without, (*above, real))
+        # a link without an ending that leads nowhere may have led to a folder
+        elif ends_like_picture(path) or not (path.suffix or os.path.exists(path)):
+            yield path
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is a pipe, a device or the like; what cannot be looked at is none."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _why_unread(path: Path) -> str:
+    try:
+        os.listdir(path)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "could not be read"  # but can be now
+
+
+def _has_colours(mask: Content) -> bool:
+    """Tell whether a mask is no picture in grey: then it may be a photo that was given in a mask's place."""
+    with Image.open(mask if isinstance(mask, Path) else io.BytesIO(mask)) as file:
+        if file.mode in ("1", "L", "LA", "La") or file.mode.startswith("I"):
+            return False
+        file.draft("RGB", (_SAMPLE, _SAMPLE))  # a large JPEG at a fraction of its size
+        sample = file.resize((_SAMPLE, _SAMPLE), Image.Resampling.NEAREST)
+    pixels = np.asarray(sample.convert("RGBA" if sample.has_transparency_data else "RGB")).astype(int)
+    spread = np.ptp(pixels[..., :3], axis=2)
+    if pixels.shape[2] == 4:
+        spread = spread * pixels[..., 3] // 255  # as on black, which is what is transparent in a mask
+    return bool((spread > _CLEARLY).mean() > _COLOURED_SHARE)
 
 
 def _no_mask() -> None:

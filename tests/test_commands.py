@@ -91,6 +91,17 @@ def test_evaluate_renews_a_card_and_leaves_what_people_wrote(here, dataset, mode
     assert "not a folder with a model's card" in capsys.readouterr().err
 
 
+def test_evaluate_prints_signs_that_the_terminal_has_not_as_question_marks(here, dataset, model):
+    for i in range(4, 7):
+        picture(i).save(here / "set" / "validation" / f"{i}.png")
+    words = f"evaluate --dataset {dataset} --masks none --damages solid --differences --model {model}"
+    variables = {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "ngan", *words.split(), "--json", "out.json"]
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert " ? " in done.stdout and Path("out.json").is_file()
+
+
 def test_evaluate_can_leave_a_table_out(here, dataset, model, capsys):
     assert main(["evaluate", "--dataset", dataset, "--masks", "none", "--damages", "noise", "--model", model]) == 0
     shown = capsys.readouterr().out
@@ -148,12 +159,44 @@ def test_info_tells_size_cost_and_the_cards_figures(here, model, capsys):
     assert "faces, center holes: psnr 24.5" in shown
 
 
-def test_info_reads_a_card_where_utf_8_is_not_the_encoding(here, model):
-    Path(model, "README.md").write_text(CARD + "Für Gesichter\n", encoding="utf-8")
+@pytest.mark.parametrize("words", ["info", "evaluate --dataset set --masks box --damages none --update-card"])
+def test_cards_are_read_and_written_where_utf_8_is_not_the_encoding(here, dataset, model, words):
+    card = Path(model, "README.md")
+    card.write_text(CARD + "Für Gesichter\n", encoding="utf-8")
     variables = {"PYTHONPATH": str(Path(__file__).parents[1]), "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
-    words = [sys.executable, "-X", "utf8=0", "-m", "ngan", "info", "--model", model]
-    done = subprocess.run(words, env={**os.environ, **variables}, capture_output=True, text=True)
-    assert done.returncode == 0 and "psnr 24.5" in done.stdout, done.stderr
+    command = [sys.executable, "-X", "utf8=0", "-m", "ngan", *words.split(), "--model", model]
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "psnr 24.5" in done.stdout or "## Figures" in card.read_text(encoding="utf-8")
+    assert "Für Gesichter\n" in card.read_text(encoding="utf-8")
+
+
+BROKEN = [
+    ("---\nlicense: [\n---\n", "its card could not be read: while parsing a flow node"),
+    ("---\n- a\n---\n", "its card could not be read: repo card metadata block should be a dict"),
+    ("---\ntags: 5\n---\n", "its card could not be read: "),
+    ("---\neval_results: [3]\n---\n", "its card could not be read: "),
+    ("---\nmodel-index: [a]\n---\n", "its card holds no figures"),
+    (CARD.replace("24.5", '"12 dB"'), "faces, center holes: psnr '12 dB', which is no number"),
+    (CARD.replace("24.5", ".nan"), "faces, center holes: psnr 'nan', which is no number"),
+    (CARD.replace('"faces, center holes"', "2024-01-01"), "2024-01-01: psnr 24.5"),
+]
+
+
+@pytest.mark.parametrize(("card", "words"), BROKEN)
+def test_info_tells_the_rest_beside_a_broken_card(here, model, capsys, card, words):
+    Path(model, "README.md").write_text(card)
+    assert main(["info", "--model", model, "--json", "info.json"]) == 0
+    captured = capsys.readouterr()
+    assert "GFLOPs" in captured.out and words in captured.out and captured.out.count("its card ") <= 1
+    assert "Traceback" not in captured.err
+    assert json.loads(Path("info.json").read_text())["image_size"] == 32
+
+
+def test_info_counts_the_operations_of_attention_too(here, capsys):
+    assert main(["info"]) == 0
+    shown = capsys.readouterr().out
+    assert "4.28 GFLOPs for a picture of 128x128" in shown and "18.14 GFLOPs for a picture of 256x256" in shown
 
 
 def test_info_of_a_model_without_a_card_says_so(here, model, capsys):

@@ -15,6 +15,17 @@ from shell import SIDE, hole, only_error, save_finder, save_model, write_folders
 
 from ngan.__main__ import main
 
+INTERRUPTING = """
+import signal, sys
+
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == AT:
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+"""
+
 
 @pytest.fixture
 def model(tmp_path) -> str:
@@ -234,9 +245,9 @@ def test_each_process_has_the_device_that_the_launcher_means(here, model, monkey
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("ngan.commands.Inpainter", choose)
-    write_pair()
+    write_folders([f"{i}.png" for i in range(8)])
     with pytest.raises(Chosen) as chosen:
-        main(["inpaint", "face.png", "mask.png", "-o", "out.png", "--model", model, *words])
+        main(["inpaint", "faces", "masks", "-o", "out", "--model", model, *words])
     assert chosen.value.args == (device,)
 
 
@@ -249,6 +260,15 @@ def test_each_process_has_the_device_that_the_launcher_means(here, model, monkey
         (["export"], "-o/--out"),
         (["info", "--model", ""], "--model: its value is empty; name a folder or a Hub id, or leave it out"),
         (["paint"], "invalid choice: 'paint'"),
+        (["inpaint", "", "--find-damage", "-o", "e"], "FACE: its value is empty; name a file, a folder or a pattern"),
+        (["inpaint", "a.png", "", "-o", "e.png"], "MASK: its value is empty; name a file or a folder"),
+        (["inpaint", "a.png", "m.png", "-o", ""], "-o/--out: its value is empty; name a file or a folder"),
+        (["inpaint", "a.png", "m.png", "-o", "e.png", "--report", ""], "--report: its value is empty"),
+        (["inpaint", "--dataset", "", "--find-damage", "-o", "e"], "--dataset: its value is empty"),
+        (["evaluate", "--dataset", ""], "--dataset: its value is empty"),
+        (["evaluate", "--dataset", "d", "--json", ""], "--json: its value is empty"),
+        (["evaluate", "--dataset", "d", "--grid", ""], "--grid: its value is empty"),
+        (["export", "-o", ""], "-o/--out: its value is empty"),
         (["inpaint", "face.png", "mask.png"], "-o/--out"),
         (["evaluate"], "--dataset"),
         (["evaluate", "--dataset", "d", "--masks", "center,sky"], "'sky' is not one of center"),
@@ -267,7 +287,7 @@ def test_words_that_do_not_parse_are_one_line_and_status_2(here, capsys, words, 
     [
         (["--help"], ["inpaint", "evaluate", "info", "export", "python -m ngan inpaint face.jpg mask.png"]),
         (["inpaint", "--help"], ["goes on with the same command", "by rounding", "accelerate launch --multi_gpu"]),
-        (["export", "--help"], ["0.5 = to be found", "pip install 'ngan[onnx]'"]),
+        (["export", "--help"], ["0.5 = to be found", "pip install onnx onnxscript onnxruntime"]),
         (["inpaint", "--help"], ["--find-damage", "python -m ngan inpaint face.jpg mask.png -o filled.png"]),
         (["evaluate", "--help"], ["--grid", "center, box, face, inner", "(default: validation)"]),
     ],
@@ -291,6 +311,16 @@ def test_the_module_runs_as_a_command(here, model):
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("ngan: face.png: No face was found: ") and done.stderr.count("\n") == 1
     assert Image.open("out.png").size == (SIDE, SIDE)
+
+
+@pytest.mark.parametrize("at", ["torch", "ngan.commands"])
+def test_ctrl_c_during_the_imports_ends_as_it_does_later(here, tmp_path, at):
+    (tmp_path / "sitecustomize.py").write_text(f"AT = {at!r}\n{INTERRUPTING}")
+    variables = {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(Path(__file__).parents[1])))}
+    words = [sys.executable, "-m", "ngan", "info"]
+    done = subprocess.run(words, env={**os.environ, **variables}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "ngan: interrupted; the same command goes on\n"
 
 
 def test_the_console_script_is_the_command():
