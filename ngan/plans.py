@@ -79,7 +79,7 @@ def _plan_rows(options: argparse.Namespace) -> list[Task]:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; a data set needs a folder to write to")
     source, split, masks = options.dataset, options.split or "train", None
-    rows, column = raw_rows(source, split, options.image_column, streaming=False)
+    rows, column = raw_rows(source, split, options.image_column, streaming=False, masks=options.mask_column)
     if options.mask_column is not None:
         masks, _ = raw_rows(source, split, options.mask_column, streaming=False)
     suffix = output_suffix("", options.format)

@@ -22,7 +22,9 @@ _TABLES = (".parquet", ".arrow", ".tar")
 _SHARDS = 16  # of a local set when streamed, so that loader workers and processes can share it
 
 
-def raw_rows(source: str | os.PathLike[str], split: str, column: str | None, streaming: bool) -> tuple[Any, str]:
+def raw_rows(
+    source: str | os.PathLike[str], split: str, column: str | None, streaming: bool, masks: str | None = None
+) -> tuple[Any, str]:
     """Open one split of a data set.
 
     Args:
@@ -30,6 +32,7 @@ def raw_rows(source: str | os.PathLike[str], split: str, column: str | None, str
         split: name of the split.
         column: the column of the pictures; None = the only one that holds pictures.
         streaming: read the rows while they come in.
+        masks: a column that holds no faces, if there is one.
 
     Returns:
         Its undecoded rows, with the picture column only, and that column's name.
@@ -49,7 +52,7 @@ def raw_rows(source: str | os.PathLike[str], split: str, column: str | None, str
     features = rows.features
     if features is None:
         features = rows._resolve_features().features  # a stream without a description: from its first rows
-    column = _picture_column(features, column, source)
+    column = _picture_column(features, column, source, masks)
     rows = rows.select_columns([column])
     if isinstance(features[column], datasets.Image):
         rows = rows.cast_column(column, datasets.Image(decode=False))
@@ -182,7 +185,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _picture_column(features: dict[str, Any], column: str | None, source: str | os.PathLike[str]) -> str:
+def _picture_column(
+    features: dict[str, Any], column: str | None, source: str | os.PathLike[str], masks: str | None
+) -> str:
     layout = ", ".join(features)
     if column is not None and column not in features:
         raise ValueError(f"{source} has no column {column!r}; it has: {layout}")
@@ -193,6 +198,8 @@ def _picture_column(features: dict[str, Any], column: str | None, source: str | 
         )
     if not pictures:
         raise ValueError(f"{source} has no column of pictures; its columns: {layout}")
+    if column is None and len(pictures) > 1:
+        pictures = [name for name in pictures if name != masks]
     if column is None and len(pictures) > 1:
         raise ValueError(
             f"{source} has several columns of pictures ({', '.join(pictures)}); name one of them, on a command line "
