@@ -1,18 +1,27 @@
-"""Scratches elsewhere in a photo: thin lines of the colour of those that the networks found on its faces."""
+"""Scratches, by the thin lines in what the networks found: others like them elsewhere, and how wide they are.
+
+The networks' grid is coarse: a scratch of 3 pixels of a portrait of 512 is found as a strip of 18.
+"""
 
 import cv2
 import numpy as np
 
-_SIDE = 256  # to which a face's square is shrunk, in pixels; a larger photo around it to this, its longer side
-_LONGEST = 4096
-_WIDEST = 13  # pixels of a line, at most
+# Side to which a face's square is shrunk, in pixels. At half of it, scratches of 3 pixels of portraits of 512 were so
+# mixed with what lay beside them that they were of no one colour.
+_SIDE = 512
+_LONGEST = 4096  # pixels: to so much a larger photo around it
+_LEAST = 256  # pixels, of the side by which lines are measured: below it, by this
+_WIDEST = 0.051  # of that side: the disc of the hats, wider than any line
 _STEP = 35  # levels of 255 by which a line is lighter or darker than what lies beside it
 _PART = 0.4  # of the step of those that were found, at least
-_SHARE, _COUNT = 0.15, 60  # of a hole, and pixels, that are lines of one kind, or there are none
+_SHARE, _COUNT = 0.15, 0.234  # of a hole, and of the side in pixels, that are lines of one kind, or there are none
 _SPREAD = 14  # levels by which the colours of one kind of scratch may spread
 _NEAR = 10  # levels by which a colour may differ in any case
-_LENGTH, _WIDTH = 0.3 * _SIDE, 0.05 * _SIDE  # least length and greatest mean width of a line that touches no other
-_STUB = 0.05 * _SIDE  # least length of what a line that was found goes on by
+_LENGTH, _WIDTH = 0.3, 0.05  # of the side: least length and greatest mean width of a line that touches no other
+_STUB = 0.05  # of the side: least length of what a line that was found goes on by
+_THIN = 0.07  # of the side: widest part of a hole that is narrowed to the line in it
+_MARGIN = 3 / 512  # of the side, and 2 pixels at least: what stays around a line, with what blur and JPEG have spread
+_ASIDE = 0.2  # of such a part's width: so far from its middle, at most, a line in it is clear
 
 
 def alike_lines(rgb: np.ndarray, hole: np.ndarray, side: float) -> np.ndarray:
@@ -28,12 +37,7 @@ def alike_lines(rgb: np.ndarray, hole: np.ndarray, side: float) -> np.ndarray:
     """
     if not hole.any():
         return hole.copy()
-    scale = min(1.0, _SIDE / side, _LONGEST / max(hole.shape))
-    size = tuple(max(1, round(length * scale)) for length in hole.shape[::-1])
-    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    found = cv2.resize(hole.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127
-    colours = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32)
-    lines = _light_or_dark(colours, found, cv2.MORPH_TOPHAT) | _light_or_dark(colours, found, cv2.MORPH_BLACKHAT)
+    lines, found, side = _lines_and_found(rgb, hole, side)
     parts = cv2.connectedComponents((lines | found).view(np.uint8))[1]
     _, pieces, stats, _ = cv2.connectedComponentsWithStats((lines & ~found).view(np.uint8))
     length = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
@@ -41,24 +45,77 @@ def alike_lines(rgb: np.ndarray, hole: np.ndarray, side: float) -> np.ndarray:
     joined[parts[found]] = True
     touching = np.zeros(len(stats), bool)
     touching[pieces[joined[parts]]] = True
-    kept = np.where(touching, length >= _STUB, (length >= _LENGTH) & (stats[:, cv2.CC_STAT_AREA] <= _WIDTH * length))
+    long, thin = length >= _LENGTH * side, stats[:, cv2.CC_STAT_AREA] <= _WIDTH * side * length
+    kept = np.where(touching, length >= _STUB * side, long & thin)
     kept[0] = False
     further = cv2.dilate(kept[pieces].view(np.uint8), np.ones((5, 5), np.uint8))  # with what blur has spread
     return (cv2.resize(further * 255, hole.shape[::-1], interpolation=cv2.INTER_LINEAR) > 127) & ~hole
 
 
-def _light_or_dark(colours: np.ndarray, found: np.ndarray, hat: int) -> np.ndarray:
+def narrowed(rgb: np.ndarray, hole: np.ndarray, side: float) -> np.ndarray:
+    """Narrow the thin parts of a hole, (H, W), bool, to the lines in them; where none is clear, they stay.
+
+    Args:
+        rgb: the photo, (H, W, 3), uint8.
+        hole: damage that was found in it, (H, W), bool.
+        side: of its largest face's square, in pixels.
+    """
+    if not hole.any():
+        return hole.copy()
+    lines, found, side = _lines_and_found(rgb, hole, side)
+    lines &= found
+    if not lines.any() or found.all():
+        return hole.copy()
+    deep = _distance(np.pad(~found, 1, mode="edge"))[1:-1, 1:-1]
+    # away from the middle of a part depth falls by a pixel a pixel; where it does not rise so fast, there is a middle
+    middle = found & (deep > cv2.dilate(deep, np.ones((3, 3), np.uint8)) - 0.7)
+    off = _distance(lines)
+    thick = middle & (deep > _THIN * side / 2)
+    unclear = middle & ~thick & (off > np.maximum(2 * _ASIDE * deep, 2))
+    kept = off <= max(_MARGIN * side, 2) + 0.5
+    kept |= _distance(found) > 2  # what shrinking lost
+    for part in (thick, unclear):  # up to its corners, and a little way along what goes on from there
+        if part.any():
+            kept |= _distance(part) <= 1.5 * deep[part].max() + _THIN * side / 2
+    kept = cv2.resize(kept.astype(np.uint8) * 255, hole.shape[::-1], interpolation=cv2.INTER_LINEAR) > 127
+    return hole & kept
+
+
+def _lines_and_found(rgb: np.ndarray, hole: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Lines of the colours of those in a hole, in a copy of the photo that is shrunk so that a face's square fits.
+
+    Returns:
+        The lines, (h, w), bool, the hole there, (h, w), bool, and the side by which lines are measured, in pixels.
+    """
+    scale = min(1.0, _SIDE / side, _LONGEST / max(hole.shape))
+    size = tuple(max(1, round(length * scale)) for length in hole.shape[::-1])
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    found = cv2.resize(hole.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127
+    colours = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32)
+    side = max(side * scale, _LEAST)
+    light, dark = (_light_or_dark(colours, found, hat, side) for hat in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT))
+    return light | dark, found, side
+
+
+def _distance(mask: np.ndarray) -> np.ndarray:
+    """Distance to the nearest True of a mask, (H, W), in pixels; large if there is none."""
+    return cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 5)
+
+
+def _light_or_dark(colours: np.ndarray, found: np.ndarray, hat: int, side: float) -> np.ndarray:
     """Where lines are, (H, W), bool, of the colour of those that were found and are lighter, or darker, than around.
 
     Args:
         colours: (H, W, 3), float32, L*a*b* as OpenCV scales it, [0, 255].
         found: (H, W), bool.
         hat: cv2.MORPH_TOPHAT for light lines, cv2.MORPH_BLACKHAT for dark ones.
+        side: of the largest face's square, in pixels of `colours`.
     """
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_WIDEST, _WIDEST))
+    width = 2 * int(_WIDEST * side / 2) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     step = cv2.morphologyEx(colours[..., 0].astype(np.uint8), hat, disc).astype(np.float32)
     core = found & (step > _STEP)
-    if core.sum() < max(_COUNT, _SHARE * found.sum()):
+    if core.sum() < max(_COUNT * side, _SHARE * found.sum()):
         return np.zeros_like(found)
     usual = float(np.median(step[core]))
     strong = colours[core & (step >= 0.8 * usual)]

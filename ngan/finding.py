@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 
+from ngan.alike import narrowed
 from ngan.framing import Face
 from ngan.model import NGANOutput
 from ngan.paste import cut, fill_rest, whole_matrix
@@ -84,6 +85,9 @@ def damage_in_whole(look: NGANOutput, seen: torch.Tensor, size: tuple[int, int])
 def looked_again(rgb: np.ndarray, hole: np.ndarray, look: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """A hole, (H, W), bool, and the damage that shows once it is filled: much damage at once hides some of itself.
 
+    In the end all of it is narrowed to the lines in it, as far as they are clear. The photo's shorter side stands for
+    the face's there: with smaller faces, less is narrowed.
+
     Args:
         rgb: the photo, (H, W, 3), uint8.
         hole: what `look` found of it.
@@ -101,7 +105,7 @@ def looked_again(rgb: np.ndarray, hole: np.ndarray, look: Callable[[np.ndarray],
         if not further.any():
             break
         hole = hole | further
-    return hole
+    return narrowed(rgb, hole, min(hole.shape))
 
 
 def continued(hole: np.ndarray, further: np.ndarray) -> np.ndarray:

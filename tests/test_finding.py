@@ -59,6 +59,21 @@ def test_damage_that_shows_once_other_damage_is_filled_is_found():
         assert np.array_equal(looked_again(photo, hole, look), hole) and len(looks) == 3
 
 
+def test_a_scratch_is_narrowed_once_all_is_found():
+    photo, line = np.full((512, 512, 3), 120, np.uint8), np.zeros((512, 512), bool)
+    line[:, 250:253] = True
+    photo[line] = 240
+    hole, seen = cv2.dilate(line.view(np.uint8), np.ones((15, 15), np.uint8)) > 0, []
+
+    def look(picture: np.ndarray) -> np.ndarray:
+        seen.append(picture)
+        return np.zeros_like(line)
+
+    got = looked_again(photo, hole, look)
+    assert got[:, 248:255].all() and not got[:, :245].any() and not got[:, 258:].any()
+    assert (seen[0][:, 243:260] < 130).all()  # what was filled before the second look was as wide as it was found
+
+
 @pytest.fixture
 def portrait() -> np.ndarray:
     """A wall, grey and a little uneven, with a textured head before its right half, (64, 64, 3), uint8."""
