@@ -71,10 +71,16 @@ def end_with_launcher() -> None:
         prctl = ctypes.CDLL(None).prctl
     except (OSError, AttributeError):
         return
-    if b"accelerate" in words:
+    if is_accelerate(words.split(b"\0")):
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != launcher:  # it ended before
             signal.raise_signal(signal.SIGTERM)
+
+
+def is_accelerate(command: list[bytes]) -> bool:
+    """Tell whether a command line is Accelerate's own, and not that of a shell which has its name in a line to run."""
+    modules = (b"accelerate.commands.launch", b"accelerate.commands.accelerate_cli")
+    return any(word in modules or os.path.basename(word) == b"accelerate" for word in command[:3])
 
 
 def outlive_the_end_signal(_: int) -> None:

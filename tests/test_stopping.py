@@ -5,7 +5,7 @@ import signal
 import pytest
 
 import ngan.stopping
-from ngan.stopping import Stop
+from ngan.stopping import Stop, is_accelerate
 
 
 @pytest.fixture
@@ -50,3 +50,18 @@ def test_the_handlers_from_before_come_back():
     with Stop():
         assert signal.getsignal(signal.SIGTERM) != before[1]
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "launcher"),
+    [
+        ("python3|/venv/bin/accelerate|launch|train_accelerate.py", True),
+        ("python3|-m|accelerate.commands.launch|--config_file|a.yaml|train_accelerate.py", True),
+        ("bash|-c|nohup python train_accelerate.py &", False),
+        ("bash|-c|accelerate launch train_accelerate.py; sleep 5", False),
+        ("bash|/home/me/accelerate/run.sh", False),
+        ("python3|train_accelerate.py", False),
+    ],
+)
+def test_only_accelerates_own_command_is_its_launcher(command, launcher):
+    assert is_accelerate([word.encode() for word in command.split("|")]) is launcher
