@@ -85,26 +85,22 @@
       if (layers.length) await canvas.execute_command({ name: 'Paint', execute: () => {}, undo });
     };
   };
-  // On a phone the canvas is as high as its picture, with the tools above and below it.
-  const [NARROW, TOOLS, GAP, HIGHEST] = [760, 44, 8, 560]; // in pixels; 760 as in page.css
-  const fit_height = () => {
-    const canvas = window.editor;
-    if (!canvas) return;
-    const { width, height } = canvas;
-    const wanted = ((canvas.target_element.clientWidth - 2 * GAP) * height) / width + 2 * TOOLS;
-    const gap = wanted > HIGHEST ? TOOLS : GAP;
-    canvas.tools.get('zoom').border_padding = innerWidth < NARROW ? gap : 30;
-    const fitting = Math.max(200, Math.min(wanted, HIGHEST));
-    document.querySelector('#editor').style.setProperty('--fitting', `${Math.round(fitting)}px`);
+  // On a phone a photo is as wide as the canvas, if the tools above and below it leave room for its height. (A canvas
+  // that takes the height of its photo was tried: on a busy machine the editor then lost what was painted.)
+  const [NARROW, TOOLS, GAP] = [760, 44, 8]; // in pixels; 760 as in page.css
+  const fit_photo = (canvas) => {
+    if (innerWidth >= NARROW) return;
+    const { width, height, target_element: place } = canvas;
+    const wanted = ((place.clientWidth - 2 * GAP) * height) / width + 2 * TOOLS;
+    canvas.tools.get('zoom').border_padding = wanted > place.clientHeight ? TOOLS : GAP;
   };
-  window.addEventListener('resize', fit_height);
   const mend = () => {
     const canvas = window.editor;
     if (!canvas || !canvas.image_container || canvas.mended) return;
     canvas.mended = true;
     mend_bounds(canvas);
     keep_undo(canvas);
-    canvas.dimensions.subscribe(fit_height);
+    canvas.dimensions.subscribe(() => fit_photo(canvas));
   };
   // On a phone the result lies below the canvas: once it is there, it is brought into view.
   let shown = '';

@@ -18,6 +18,8 @@ from ngan.__main__ import main
 INTERRUPTING = """
 import signal, sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without
+
 class Finder:
     def find_spec(self, name, *rest):
         if name == AT:
