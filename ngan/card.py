@@ -1,29 +1,25 @@
 """The model card of a trained NGAN: data, run, figures, pictures, limits; front matter that the Hub reads."""
 
-import hashlib
 import json
-import logging
 import os
 import platform
-import re
 import shlex
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
 from ngan.differences import format_differences
+from ngan.disk import write_bytes
 from ngan.hub import download, split_revision
+from ngan.merging import CARD, LICENSE, license_in, merge_cards, name_in, record_of, relicense
 from ngan.model import NGAN
-from ngan.saving import write_bytes
 from ngan.start import CRITICS
 from ngan.tables import format_table
 
-CARD = "README.md"  # where the Hub looks for it
 _TEXT = """<!-- ngan: title -->
 # {title}
 
@@ -79,10 +75,6 @@ The full configuration is in `train_config.json`. Code image and final image are
 - Large holes come out softer than their surroundings; glasses, hands, hats and text are often lost.
 <!-- /ngan: limits -->
 """
-_OWN_SECTION = re.compile(r"<!-- ngan: (\w+) -->(.*?)<!-- /ngan: \1 -->\n?", re.DOTALL)
-_OF_THE_WEIGHTS = ("training", "figures")  # sections that each push renews, whoever wrote them
-_RECORD = re.compile(r"<!-- ngan wrote (\{.*?\}) -->\n?")  # marks of what the project wrote, so as to know it again
-_LICENSE = ("license", "license_name", "license_link")  # fields of the front matter and of the configuration
 _FILL = '("face.png", "mask.png").save("filled.png")'
 _PATHS = ("dataset", "output_dir", "resume_from_checkpoint", "init_from", "init_discriminators_from")  # or Hub ids
 _PICTURE = "![corrupted, code image, location, filled, truth](samples.png)\n\n"
@@ -90,7 +82,6 @@ _CELEBA = {"license": "other", "license_name": "non-commercial-research"}  # so 
 _WITH_CRITICS = "`discriminators/`\nthe three critics and their joint head, to train on from."
 _WITHOUT_CRITICS = "there are no\ncritics, since no update trained them."
 _NO_NOTE = "Trained on `{dataset}`; its own card states its terms, which hold for these weights too."
-_LOG = logging.getLogger("ngan")
 
 
 def write_card(
@@ -143,59 +134,11 @@ def write_card(
         base_model=start if _is_hub_id(start := split_revision(config.init_from)[0]) else None,
         **_model_index(config.hub_model_id or folder.resolve().name, result),
     )
-    record = json.dumps({name: _mark(part) for name, part in _parts(data.to_dict(), text).items()})
-    content = f"---\n{data.to_yaml()}\n---\n\n{text}\n<!-- ngan wrote {record} -->\n"
+    content = f"---\n{data.to_yaml()}\n---\n\n{text}\n{record_of(data, text)}\n"
     (folder / CARD).write_text(content, encoding="utf-8")
     critics = folder / CRITICS / CARD
     if critics.is_file():
         critics.write_text(relicense(critics.read_text(encoding="utf-8"), terms), encoding="utf-8")
-
-
-def merge_cards(theirs: str, ours: str) -> str:
-    """Renew what the project wrote in a card, and keep what people did; a warning names what is kept otherwise.
-
-    Fields of the front matter and sections are the project's where they are as its record says that it wrote them.
-    Cards without a record count as written by people, but for the sections of training and figures and the
-    model-index, which are of the weights and renewed always.
-
-    Args:
-        theirs: the card as it stands, "" if there is none.
-        ours: a card of `write_card`; or a part of one, without a record, which renews nothing that it does not hold.
-
-    Returns:
-        `theirs`, renewed; sections of training and figures stand at its end where it has none.
-
-    Raises:
-        ValueError: a front matter that is no valid YAML.
-    """
-    if not theirs.strip():
-        return ours
-    card, new = _read(theirs), _read(ours)
-    written, record = _RECORD.search(card.text), _RECORD.search(new.text)
-    before = _read_record(written[1]) if written and record else {}
-    text = _RECORD.sub("", card.text)
-    have, want = card.data.to_dict(), new.data.to_dict()
-    had, has = _parts(have, text), _parts(want, new.text)
-    changed = {name for name in had | before if _mark(had.get(name)) != before.get(name)}
-    fields = {}
-    for name in [name for name in has | had if not name.startswith("#")]:
-        fields |= (had if name in changed else has).get(name, {})
-    fields |= {"model-index": want["model-index"]} if "model-index" in want else {}
-    for section in _OWN_SECTION.finditer(new.text):
-        name, found = section[1], f"#{section[1]}" in had
-        if name in _OF_THE_WEIGHTS and not found:
-            text = f"{text.rstrip()}\n\n{section[0]}"
-        elif found and (name in _OF_THE_WEIGHTS or f"#{name}" not in changed):
-            old = next(old for old in _OWN_SECTION.finditer(text) if old[1] == name)
-            text = text[: old.start()] + section[0] + text[old.end() :]
-    kept = [name for name in sorted(changed & has.keys()) if had.get(name) != has[name]]
-    kept = [name for name in kept if name in had or not name.startswith("#")]  # sections that went are not missed
-    if kept := [name.lstrip("#") for name in kept if name.lstrip("#") not in _OF_THE_WEIGHTS]:
-        told = "the README.md on the Hub keeps what people wrote there, not what this run says: %s"
-        _LOG.warning(told, ", ".join(kept))
-    last = record or written
-    body = text.strip() + (f"\n\n{last[0].strip()}" if last else "")
-    return f"---\n{ModelCardData(**fields).to_yaml()}\n---\n\n{body}\n"
 
 
 def renew_figures(folder: Path, result: dict[str, Any]) -> None:
@@ -213,56 +156,10 @@ def renew_figures(folder: Path, result: dict[str, Any]) -> None:
         raise ValueError(f"{folder} holds no README.md, the card that the figures belong to")
     text = path.read_text(encoding="utf-8")
     section = f"<!-- ngan: figures -->\n## Figures\n\n{_figures(result)}\n<!-- /ngan: figures -->\n"
-    data = ModelCardData(**_model_index(_read(text).data.model_name or folder.resolve().name, result))
+    data = ModelCardData(**_model_index(name_in(text) or folder.resolve().name, result))
     renewed = merge_cards(text, f"---\n{data.to_yaml()}\n---\n\n{section}")
     write_bytes(folder / "results.json", (json.dumps(result, indent=2) + "\n").encode())
     write_bytes(path, renewed.encode())
-
-
-def relicense(card: str, terms: dict[str, str]) -> str:
-    """Put a license into the front matter of a card, in the place of the one that it has."""
-    changed = _read(card)
-    for name in _LICENSE:
-        setattr(changed.data, name, terms.get(name))
-    return f"---\n{changed.data.to_yaml()}\n---\n{changed.text}"
-
-
-def license_in(card: str) -> dict[str, str]:
-    """Return the fields on the license in the front matter of a card; none where it names no license.
-
-    Raises:
-        ValueError: a front matter that is no valid YAML.
-    """
-    fields = _read(card).data.to_dict()
-    return {name: fields[name] for name in _LICENSE if fields.get(name)} if fields.get("license") else {}
-
-
-def _read(card: str) -> ModelCard:
-    try:
-        return ModelCard(card)
-    except (yaml.YAMLError, TypeError, AttributeError) as error:
-        raise ValueError(f"{CARD} has a broken front matter: {error}") from error
-
-
-def _parts(fields: dict[str, Any], text: str) -> dict[str, Any]:
-    """What is renewed or kept as one: the front matter's fields, all on the license together, and "#section"s."""
-    fields = {name: value for name, value in fields.items() if name != "model-index"}
-    terms = {name: fields.pop(name) for name in _LICENSE if name in fields}
-    parts: dict[str, Any] = {"license": terms} if terms else {}
-    parts |= {name: {name: value} for name, value in fields.items()}
-    return parts | {f"#{section[1]}": section[2].split() for section in reversed([*_OWN_SECTION.finditer(text)])}
-
-
-def _mark(part: Any) -> str | None:
-    """Return a short name of a part's content, None of none."""
-    return part and hashlib.sha256(json.dumps(part, default=str).encode()).hexdigest()[:12]
-
-
-def _read_record(text: str) -> dict[str, str]:
-    try:
-        return json.loads(text)
-    except ValueError:  # people may have changed it
-        return {}
 
 
 def _usage(config: TrainConfig) -> str:
@@ -288,7 +185,7 @@ def _critics(config: TrainConfig, counters: Counters) -> str:
 def _license(config: TrainConfig) -> dict[str, str]:
     """Return the front matter's words on the license of a run's weights; none where nothing tells."""
     if config.license:
-        return {name: value for name in _LICENSE if (value := getattr(config, name))}
+        return {name: value for name in LICENSE if (value := getattr(config, name))}
     if config.init_from:
         return _license_of(config.init_from) or _CELEBA  # unknown: the narrower
     return _CELEBA if "celeba" in config.dataset.lower() else {}

@@ -18,22 +18,13 @@ from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundE
 from torch.utils.flop_counter import FlopCounterMode
 
 from ngan.batch import Outcome, Share, is_done, one_line, run_tasks
+from ngan.disk import check_place, is_written_in_place, remove_stale, write_bytes
 from ngan.hub import EMBEDDED, default_model, download
 from ngan.inference import Inpainter
 from ngan.model import NGAN
 from ngan.onnx_model import check_onnx, export_onnx
 from ngan.plans import check_written, is_folder, plan
-from ngan.saving import (
-    JPEG,
-    LOSSLESS,
-    check_place,
-    check_writable,
-    is_written_in_place,
-    quiet_pillow,
-    remove_stale,
-    save_picture,
-    write_bytes,
-)
+from ngan.saving import JPEG, LOSSLESS, check_writable, quiet_pillow, save_picture
 from ngan.tasks import Task, ends_like_picture
 
 _TRUE = ("1", "true", "t", "yes", "y", "on")  # as Accelerate reads its variables

@@ -4,15 +4,21 @@ Each is written beside its place under a hidden name, flushed to the disk and th
 """
 
 import contextlib
+import errno
 import os
 import re
 import shutil
+import sys
+import tempfile
+import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_NAMELESS = re.compile(r"\.[0-9a-f]{32}\.part")  # of an output that is being written
 _PARTIAL = ".partial-"  # before the name of what is being written or removed
 
 
@@ -68,6 +74,66 @@ def write_whole(path: Path, text: str) -> None:
         _flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, by way of a hidden one beside it; a pipe or device gets it as it is.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`.
+    """
+    try:
+        if is_written_in_place(path):
+            sys.stdout.flush()  # where it may lead: what was printed comes first
+            with path.open("ab") as file:
+                file.write(content)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{uuid.uuid4().hex}.part")  # its length does not depend on the name's
+        try:
+            partial.write_bytes(content)
+            with partial.open("r+b") as file:  # Windows takes no other
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def is_written_in_place(path: Path) -> bool:
+    """Tell whether a file may not be replaced: a pipe, a device, or a link as /dev/stdout, whatever it leads to."""
+    if path.is_symlink() and path.parent.resolve().parts[1:2] in (("dev",), ("proc",)):
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def check_place(path: Path) -> None:
+    """Try whether a file can be written, and leave nothing behind; folders above it need not exist.
+
+    Raises:
+        OSError: it cannot.
+    """
+    try:
+        if not is_written_in_place(path):
+            with tempfile.TemporaryFile(dir=next(folder for folder in path.parents if os.path.lexists(folder))):
+                pass
+        elif not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OSError(f"{path}: cannot be written there ({error.strerror})") from error
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder.
+
+    Several processes, on several machines, may be writing there, of which no process id tells; but none writes at a
+    file for an hour.
+    """
+    for path in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):  # another process was faster, or it is another user's
+            if _NAMELESS.fullmatch(path.name) and time.time() - path.stat().st_mtime > 3600:
+                path.unlink()
 
 
 def remove_whole(folder: Path) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 
 EYE_Y, LEFT_EYE_X, RIGHT_EYE_X = 0.511, 0.388, 0.612  # of the square that frames a training face
 
+Window = tuple[slice, slice]  # rows and columns of a photo
+
 
 @dataclass(frozen=True)
 class Face:

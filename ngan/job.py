@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ngan.blending import weight, yielding
 from ngan.deep import with_sixteen_bits
 from ngan.framing import Face
 from ngan.model import NGANOutput
-from ngan.paste import cell_of, enlarge, fill_rest, network_share, shrink, weight, yielding
+from ngan.paste import cell_of, enlarge, fill_rest, network_share, shrink
 from ngan.pictures import PictureError
 from ngan.stages import box_of
 from ngan.tone import is_toned

@@ -7,7 +7,7 @@ continued from their surroundings.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -15,10 +15,8 @@ import torch
 from PIL import Image, ImageOps
 from torch.nn import functional as F
 
-from ngan.framing import Face, strokes
+from ngan.framing import Face, Window, strokes
 from ngan.tone import in_tone
-
-Window = tuple[slice, slice]  # rows and columns of a photo
 
 _TILE = 1024  # side of what is pasted at a time, in pixels; bounds the memory that a large picture takes
 # A cell is the mean of the pixels in and around it, and cubic interpolation takes it for its middle pixel: so the grid
@@ -27,14 +25,12 @@ _TILE = 1024  # side of what is pasted at a time, in pixels; bounds the memory t
 _SHARPEN = 0.4  # of what a Gaussian blur takes away
 _SHARPEN_SIGMA = 0.7  # of that blur, in cells
 _CARRY = 0.7  # reach of the picture's own detail into the hole, standard deviation in cells of the network's grid
-_FEATHER = 0.06  # of a face's square: over so much of its border its fill goes over into what surrounds it
 _PART = 384  # cells: a stroke's box is continued by parts of this side, those alone that it crosses
 _THICK = 48  # of what is continued, in pixels: thicker holes are filled in a smaller copy, for speed
 # Of a cell: with so much of it left, its colour is told by that, and no network need guess it. Portraits of 512 pixels
 # were filled 0.8 dB closer in a centre hole and 0.1 to 0.3 under strokes and over eyes than when one missing pixel
 # took the cell; of 178 pixels, where a cell is 1.4 of them, 0.1 dB.
 _KNOWN = 0.5
-_YIELD = 0.1  # sides of squares: over so much the fill of a face goes over into that of a nearer one
 _THIN = 1.5  # cells of the network's grid: thinner parts of a hole are continued from both sides
 _RAMP = 2  # cells: over so much of a hole's border the network's colours come in
 _MAX_GRAIN = 8.0  # of 255, standard deviation; what is stronger is texture
@@ -247,35 +243,6 @@ def add_grain(colours: np.ndarray, rgb: np.ndarray, hole: np.ndarray, cell: floa
     noise = np.random.default_rng(seed).standard_normal(hole.shape, dtype=np.float32)
     noise = cv2.GaussianBlur(noise, (0, 0), 0.5)
     colours += (strength / max(float(noise.std()), 1e-6)) * noise[..., None]
-
-
-def weight(face: Face, window: Window) -> np.ndarray:
-    """How far each pixel of a window is the face's: (rows, columns), 1 well inside the square, 0 at its border."""
-    y, x = np.mgrid[window].astype(np.float32) + 0.5
-    unit = face.matrix(1)
-    # pixel 0 of a crop of one pixel has its middle at 0: the square spans -0.5 to 0.5
-    u, v = (row[0] * (x - 0.5) + row[1] * (y - 0.5) + row[2] for row in unit)
-    inside = 0.5 - np.maximum(np.abs(u), np.abs(v))
-    return (inside / _FEATHER).clip(0, 1)
-
-
-def yielding(face: Face, others: Iterable[Face], window: Window) -> np.ndarray:
-    """How far a face's square leaves each pixel of a window to nearer faces: (rows, columns), 1 = not, 0 = wholly.
-
-    Squares are wider than heads: of two people side by side, each has the other's near eye in it. Distances are from
-    the squares' middles, in their sides.
-    """
-    y, x = np.mgrid[window].astype(np.float32) + 0.5
-
-    def distance(one: Face) -> np.ndarray:
-        return np.hypot(x - one.x, y - one.y) / one.side
-
-    own, share = distance(face), np.ones(x.shape, np.float32)
-    for other in others:
-        if math.hypot(face.x - other.x, face.y - other.y) < face.side + other.side:
-            ahead = ((distance(other) - own) / _YIELD).clip(0, 1)
-            share = np.minimum(share, 1 - weight(other, window) * (1 - ahead))
-    return share
 
 
 def network_share(hole: np.ndarray, cell: float) -> np.ndarray:

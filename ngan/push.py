@@ -6,9 +6,9 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, RemoteEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from ngan.card import CARD, license_in, merge_cards, relicense
 from ngan.config import TrainConfig
 from ngan.hub import download
+from ngan.merging import CARD, license_in, merge_cards, relicense
 from ngan.start import CRITICS
 
 _FAILURES = (OSError, HTTPError, RuntimeError)  # refused by the Hub, not reached, broken off in a large file

@@ -3,17 +3,10 @@
 Lossless formats only, unless JPEG is asked for: known pixels come back bit for bit, which JPEG does not let them.
 """
 
-import contextlib
-import errno
 import io
 import logging
-import os
 import re
 import struct
-import sys
-import tempfile
-import time
-import uuid
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +17,7 @@ from PIL import Image, ImageOps, JpegImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from ngan import deep
+from ngan.disk import write_bytes
 from ngan.pictures import PictureError, on_white
 
 LOSSLESS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -56,7 +50,6 @@ _BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
     *(OverflowError, ZeroDivisionError, struct.error),
 )
-_PARTIAL = re.compile(r"\.[0-9a-f]{32}\.part")  # name of a file that is being written
 _PROFILE_MODES = {b"GRAY": ("L", "LA", "I;16"), b"RGB ": ("RGB", "RGBA"), b"CMYK": ()}  # that a colour space fits
 
 
@@ -224,66 +217,6 @@ def save_picture(path: Path, picture: Image.Image, origin: Origin | None = None,
         reason = f"its metadata cannot be written to {suffix} ({error}); --strip-metadata leaves it out"
         raise PictureError(reason) from error
     write_bytes(path, content)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, by way of a hidden one beside it; a pipe or device gets it as it is.
-
-    Raises:
-        OSError: it cannot be written; the error names `path`.
-    """
-    try:
-        if is_written_in_place(path):
-            sys.stdout.flush()  # where it may lead: what was printed comes first
-            with path.open("ab") as file:
-                file.write(content)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{uuid.uuid4().hex}.part")  # its length does not depend on the name's
-        try:
-            partial.write_bytes(content)
-            with partial.open("r+b") as file:  # Windows takes no other
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-
-
-def is_written_in_place(path: Path) -> bool:
-    """Tell whether a file may not be replaced: a pipe, a device, or a link as /dev/stdout, whatever it leads to."""
-    if path.is_symlink() and path.parent.resolve().parts[1:2] in (("dev",), ("proc",)):
-        return True
-    return path.exists() and not path.is_file() and not path.is_dir()
-
-
-def check_place(path: Path) -> None:
-    """Try whether a file can be written, and leave nothing behind; folders above it need not exist.
-
-    Raises:
-        OSError: it cannot.
-    """
-    try:
-        if not is_written_in_place(path):
-            with tempfile.TemporaryFile(dir=next(folder for folder in path.parents if os.path.lexists(folder))):
-                pass
-        elif not os.access(path, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise OSError(f"{path}: cannot be written there ({error.strerror})") from error
-
-
-def remove_stale(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder.
-
-    Several processes, on several machines, may be writing there, of which no process id tells; but none writes at a
-    file for an hour.
-    """
-    for path in folder.glob(".*.part"):
-        with contextlib.suppress(OSError):  # another process was faster, or it is another user's
-            if _PARTIAL.fullmatch(path.name) and time.time() - path.stat().st_mtime > 3600:
-                path.unlink()
 
 
 def quiet_pillow() -> None:

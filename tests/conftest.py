@@ -14,6 +14,7 @@ from fake_hub import FakeHub
 from huggingface_hub import constants
 from launching import NOTE, draw_face, draw_faces, train
 from launching import TINY as TINY_OPTIONS
+from shell import save_model
 
 import train_accelerate
 from ngan.config import TrainConfig
@@ -59,6 +60,23 @@ def net() -> NGAN:
 def inpainter(net: NGAN) -> Inpainter:
     """What fills pictures with `net`."""
     return Inpainter(net, device="cpu")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, and neither a model nor a launcher named by the environment."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in ("NGAN_MODEL", "RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """Name of a folder with a tiny model."""
+    return save_model(tmp_path / "model")
 
 
 @pytest.fixture

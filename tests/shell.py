@@ -66,3 +66,13 @@ def only_error(capsys) -> str:
     assert len(lines) == 1, lines
     assert lines[0].startswith("ngan: error: ")
     return lines[0]
+
+
+def known_of(path: str) -> np.ndarray:
+    """Return the pixels of a picture that `hole` leaves, (n, 3), uint8."""
+    return np.asarray(Image.open(path).convert("RGB"))[hole() == 0]
+
+
+def summary(capsys) -> list[str]:
+    """Return what the command line said on stderr, but for progress bars."""
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("ngan:")]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import SIDE, hole, picture, save_finder, save_model, write_folders, write_pair
+from shell import SIDE, hole, known_of, picture, save_finder, summary, write_folders, write_pair
 
 from ngan import batch
 from ngan.__main__ import main
@@ -20,30 +20,6 @@ from ngan.stages import Result
 from ngan.tasks import Reading, Task
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def model(tmp_path) -> str:
-    return save_model(tmp_path / "model")
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    """An empty folder to work in, and neither a model nor a launcher named by the environment."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    for name in ("NGAN_MODEL", "RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-    return folder
-
-
-def known_of(path: str) -> np.ndarray:
-    return np.asarray(Image.open(path).convert("RGB"))[hole() == 0]
-
-
-def summary(capsys) -> list[str]:
-    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("ngan:")]
 
 
 def test_a_folder_is_filled_by_name_each_in_its_own_format(here, model, capsys):

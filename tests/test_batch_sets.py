@@ -14,35 +14,11 @@ from datasets import Dataset, Features
 from datasets import Image as ImageFeature
 from fake_hub import FakeHub
 from PIL import Image
-from shell import hole, picture, save_model, write_pair
+from shell import hole, known_of, picture, summary, write_pair
 
 from ngan.__main__ import main
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def model(tmp_path) -> str:
-    return save_model(tmp_path / "model")
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    """An empty folder to work in, and neither a model nor a launcher named by the environment."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    for name in ("NGAN_MODEL", "RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-    return folder
-
-
-def known_of(path: str) -> np.ndarray:
-    return np.asarray(Image.open(path).convert("RGB"))[hole() == 0]
-
-
-def summary(capsys) -> list[str]:
-    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("ngan:")]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from shell import picture, save_model, write_folders, write_pair
+from shell import picture, write_folders, write_pair
 
 from ngan.__main__ import main
 from ngan.batch import run_tasks
@@ -14,22 +14,6 @@ from ngan.inference import Inpainter
 from ngan.saving import Origin
 from ngan.stages import Result
 from ngan.tasks import Reading, Task
-
-
-@pytest.fixture
-def model(tmp_path) -> str:
-    return save_model(tmp_path / "model")
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    """An empty folder to work in, and neither a model nor a launcher named by the environment."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    for name in ("NGAN_MODEL", "RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-    return folder
 
 
 @pytest.mark.parametrize("where", ["reading", "filling", "writing"])

@@ -10,11 +10,12 @@ from card_rules import card_troubles
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from ngan.card import merge_cards, renew_figures, write_card
+from ngan.card import renew_figures, write_card
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig, parse_config
 from ngan.differences import measure_differences
 from ngan.evaluation import evaluate
+from ngan.merging import merge_cards
 from ngan.model import NGAN, NGANDiscriminators
 
 

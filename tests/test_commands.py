@@ -10,26 +10,11 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from PIL import Image
-from shell import only_error, picture, save_model
+from shell import only_error, picture
 
 from ngan.__main__ import main
 from ngan.model import NGAN
 from ngan.onnx_model import OnnxNGAN
-
-
-@pytest.fixture
-def model(tmp_path) -> str:
-    return save_model(tmp_path / "model")
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    """An empty folder to work in, and no model named by the environment."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("NGAN_MODEL", raising=False)
-    return folder
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import SIDE, hole, only_error, save_finder, save_model, write_folders, write_pair
+from shell import SIDE, hole, only_error, save_finder, write_folders, write_pair
 
 from ngan.__main__ import main
 
@@ -27,22 +27,6 @@ class Finder:
 
 sys.meta_path.insert(0, Finder())
 """
-
-
-@pytest.fixture
-def model(tmp_path) -> str:
-    return save_model(tmp_path / "model")
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    """An empty folder to work in, and neither a model nor a launcher named by the environment."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    for name in ("NGAN_MODEL", "RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-    return folder
 
 
 @pytest.mark.parametrize("out", ["out.png", "new/folder/out.webp", "out.TIFF", "out.bmp"])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ngan.blending import weight, yielding
 from ngan.framing import Face
 from ngan.paste import (
     add_grain,
@@ -20,9 +21,7 @@ from ngan.paste import (
     shrink,
     shrink_mask,
     spread,
-    weight,
     whole_matrix,
-    yielding,
 )
 from ngan.tone import in_tone
 

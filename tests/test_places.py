@@ -12,28 +12,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from rights import plain_rights
-from shell import SIDE, only_error, save_model, write_folders, write_pair
+from shell import SIDE, only_error, write_folders, write_pair
 
 from ngan.__main__ import main
-from ngan.saving import is_written_in_place, remove_stale, write_bytes
+from ngan.disk import is_written_in_place, remove_stale, write_bytes
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def model(tmp_path) -> str:
-    return save_model(tmp_path / "model")
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    """An empty folder to work in, and neither a model nor a launcher named by the environment."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    for name in ("NGAN_MODEL", "RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-    return folder
 
 
 def draining(pipe: str) -> tuple[threading.Thread, list[bytes]]:
@@ -83,7 +67,7 @@ def test_a_full_device_stays_one_and_is_told(here):
 
 def test_the_report_follows_what_was_printed_where_both_go_to_stdout(here):
     """By a link as /dev/stdout is one, to a file and to a pipe."""
-    code = "from pathlib import Path; from ngan.saving import write_bytes; print('first')\n"
+    code = "from pathlib import Path; from ngan.disk import write_bytes; print('first')\n"
     code += "write_bytes(Path('/proc/self/fd/1'), b'second')"
     command, variables = [sys.executable, "-c", code], {**os.environ, "PYTHONPATH": str(ROOT)}
     if not Path("/proc/self/fd/1").is_symlink():

@@ -20,7 +20,7 @@ from PIL import Image
 
 import ngan.push
 import train_accelerate
-from ngan.card import merge_cards
+from ngan.merging import merge_cards
 from ngan.model import NGAN, NGANDiscriminators
 
 NAME = "org/ngan-tiny"

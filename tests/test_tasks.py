@@ -8,34 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from rights import plain_rights
-from shell import SIDE, hole, picture, save_finder, save_model, write_folders, write_pair
+from shell import SIDE, hole, picture, save_finder, summary, write_folders, write_pair
 
 from ngan.__main__ import main
 from ngan.tasks import list_pictures
 
 
-@pytest.fixture
-def model(tmp_path) -> str:
-    return save_model(tmp_path / "model")
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    """An empty folder to work in, and neither a model nor a launcher named by the environment."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    for name in ("NGAN_MODEL", "RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-    return folder
-
-
 def found(where: str, recursive: bool = True, without: tuple[str, ...] = ()) -> list[str]:
     return [str(path) for path in list_pictures(where, recursive, [Path(folder) for folder in without])[1]]
-
-
-def lines_of(capsys) -> list[str]:
-    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("ngan:")]
 
 
 def test_links_to_folders_are_followed_and_never_round(here):
@@ -76,7 +56,7 @@ def test_what_cannot_be_read_fails_by_name(here, model, capsys):
     words = ["inpaint", "faces", "masks", "-o", "out", "--recursive", "--report", "r.json", "--model", model]
     with plain_rights():
         assert main(words) == 1
-    lines = lines_of(capsys)
+    lines = summary(capsys)
     assert sorted(lines[:-1]) == [
         "ngan: error: faces/closed: cannot be read (Permission denied)",
         "ngan: error: faces/lost.png: No such file or directory",
@@ -99,7 +79,7 @@ def test_a_folder_that_cannot_be_read_at_all_is_refused(here, model, capsys, rec
     with plain_rights():
         words = ["inpaint", "faces", "masks", "-o", "out", "--model", model]
         assert main([*words, *(["--recursive"] if recursive else [])]) == 2
-    assert lines_of(capsys) == ["ngan: error: faces: Permission denied"]
+    assert summary(capsys) == ["ngan: error: faces: Permission denied"]
 
 
 def test_a_failure_names_its_file_once(here, model, capsys):
@@ -107,7 +87,7 @@ def test_a_failure_names_its_file_once(here, model, capsys):
     Path("faces/zero.png").write_bytes(b"")
     write_pair("face.png", "masks/zero.png")
     assert main(["inpaint", "faces", "masks", "-o", "out", "--model", model]) == 1
-    assert lines_of(capsys)[0] == "ngan: error: faces/zero.png is not a picture that can be read"
+    assert summary(capsys)[0] == "ngan: error: faces/zero.png is not a picture that can be read"
 
 
 def bright(mode: str, colour: tuple[int, ...]) -> Image.Image:
@@ -142,7 +122,7 @@ def test_a_mask_with_colours_is_told(here, model, capsys, name, mask, coloured):
     picture(0).save("a.png")
     mask.save(name)
     assert main(["inpaint", "a.png", name, "-o", "out.png", "--model", model]) == 0
-    (line,) = lines_of(capsys)
+    (line,) = summary(capsys)
     assert line.startswith("ngan: a.png: ")
     assert (f"{name} has colours; it is read as grey, and white is filled." in line) == coloured
 
@@ -152,7 +132,7 @@ def test_masks_with_colours_are_counted_and_reported_by_name(here, model, capsys
     picture(7).save("masks/b.png")
     words = ["inpaint", "faces", "masks", "-o", "out", "--report", "r.json", "--model", model]
     assert main(words) == 0
-    assert lines_of(capsys) == ["ngan: 2 of 2 faces filled (2 without a face found, 1 by a mask that has colours)"]
+    assert summary(capsys) == ["ngan: 2 of 2 faces filled (2 without a face found, 1 by a mask that has colours)"]
     report = json.loads(Path("r.json").read_text())
     assert report["coloured"] == 1
     assert [name for name, notes in report["notes"].items() if "masks/b.png has colours" in notes[0]] == [
