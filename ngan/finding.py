@@ -10,6 +10,7 @@ import torch
 
 from ngan.alike import narrowed
 from ngan.framing import Face
+from ngan.grain import add_grain
 from ngan.model import NGANOutput
 from ngan.paste import cut, fill_rest, whole_matrix
 from ngan.stages import warp_back
@@ -98,6 +99,7 @@ def looked_again(rgb: np.ndarray, hole: np.ndarray, look: Callable[[np.ndarray],
             break
         filled = rgb.copy()
         fill_rest(filled, hole)
+        add_grain(filled, hole)
         parts = cv2.connectedComponents(look(filled).view(np.uint8))[1]
         new = np.bincount(parts[~hole], minlength=parts.max() + 1) >= _NEW * np.bincount(parts.ravel())
         new[0] = False

@@ -10,6 +10,7 @@ from PIL import Image
 from ngan.blending import weight, yielding
 from ngan.deep import with_sixteen_bits
 from ngan.framing import Face
+from ngan.grain import add_grain
 from ngan.model import NGANOutput
 from ngan.paste import cell_of, enlarge, fill_rest, network_share, shrink
 from ngan.pictures import PictureError
@@ -106,6 +107,7 @@ class Job:
         fill_rest(canvas, rest)
         for window, ring, pixels, share in rings:
             canvas[window][ring] = np.rint(share * pixels + (1 - share) * canvas[window][ring])
+        add_grain(canvas, self.hole)
         result = np.array(self.picture)
         result[self.hole] = _in_mode(canvas[self.hole].astype(np.float32), self.picture.mode)
         self.final = with_sixteen_bits(Image.fromarray(result), self.picture, self.hole)

@@ -2,8 +2,8 @@
 
 Two corrections keep the hole's border from showing. On the small grid, the slow difference between picture and network
 around the hole is spread into it. On the large one, what shrinking took from the photo is carried a little way into
-the hole, and what lies deeper gets grain of the photo's strength. Lines, and what no face's square holds, are
-continued from their surroundings.
+the hole. Lines, and what no face's square holds, are continued from their surroundings. None of it has grain: see
+`ngan.grain`.
 """
 
 import math
@@ -33,7 +33,6 @@ _THICK = 48  # of what is continued, in pixels: thicker holes are filled in a sm
 _KNOWN = 0.5
 _THIN = 1.5  # cells of the network's grid: thinner parts of a hole are continued from both sides
 _RAMP = 2  # cells: over so much of a hole's border the network's colours come in
-_MAX_GRAIN = 8.0  # of 255, standard deviation; what is stronger is texture
 
 
 def shrink_mask(marked: Image.Image, grid: tuple[int, int]) -> torch.Tensor:
@@ -179,7 +178,6 @@ def enlarge(
             flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
             smooth = cv2.warpAffine(small, shifted, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
             colours = carry_detail(smooth, rgb[around], hole[around], cell)
-            add_grain(colours, rgb[around], hole[around], cell, (around[0].start, around[1].start))
             y, x = window[0].start - around[0].start, window[1].start - around[1].start
             height, width = window[0].stop - window[0].start, window[1].stop - window[1].start
             yield window, colours[y : y + height, x : x + width]
@@ -221,30 +219,6 @@ def carry_detail(smooth: np.ndarray, rgb: np.ndarray, hole: np.ndarray, cell: fl
     return smooth + carried[:, : hole.shape[0], : hole.shape[1]].permute(1, 2, 0).numpy()
 
 
-def grain(rgb: np.ndarray, known: np.ndarray) -> float:
-    """Strength of the grain of a picture, standard deviation of 255, judged by its flattest quarter.
-
-    Args:
-        rgb: (H, W, 3), uint8.
-        known: (H, W), bool, the pixels to go by.
-    """
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    fine = grey - cv2.GaussianBlur(grey, (0, 0), 1.5)
-    spreads = np.sqrt(np.maximum(cv2.blur(fine * fine, (9, 9)), 0))  # running sums may end just below 0
-    inner = cv2.erode(known.view(np.uint8), np.ones((13, 13), np.uint8), borderValue=0) > 0
-    return min(float(np.percentile(spreads[inner], 25)), _MAX_GRAIN) if inner.any() else 0.0
-
-
-def add_grain(colours: np.ndarray, rgb: np.ndarray, hole: np.ndarray, cell: float, seed: tuple[int, int]) -> None:
-    """Give enlarged colours, (H, W, 3), in place, the grain that the photo has around them; the same at each call."""
-    if cell < 1.5:  # the grid holds most of it
-        return
-    strength = grain(rgb, ~hole)
-    noise = np.random.default_rng(seed).standard_normal(hole.shape, dtype=np.float32)
-    noise = cv2.GaussianBlur(noise, (0, 0), 0.5)
-    colours += (strength / max(float(noise.std()), 1e-6)) * noise[..., None]
-
-
 def network_share(hole: np.ndarray, cell: float) -> np.ndarray:
     """How far each pixel of a hole is the network's: (H, W), 0 at the hole's border and in lines, 1 deep inside.
 
@@ -270,7 +244,7 @@ def network_share(hole: np.ndarray, cell: float) -> np.ndarray:
 
 
 def fill_rest(canvas: np.ndarray, rest: np.ndarray) -> None:
-    """Fill what is not the network's, in place: continued smoothly from all sides, with the photo's grain.
+    """Fill what is not the network's, in place: continued smoothly from all sides.
 
     OpenCV's Telea and Navier-Stokes methods leave steps and streaks there: lines of 5 to 14 pixels across faces came
     out 0.7 to 1.3 dB worse by them.
@@ -307,8 +281,6 @@ def _continue(canvas: np.ndarray, unknown: np.ndarray, part: Window, cell: float
     if grid != picture.shape[1::-1]:
         colours = cv2.resize(colours, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         colours = carry_detail(colours, picture, hole, cell)
-    colours = np.ascontiguousarray(colours)
-    add_grain(colours, picture, hole, 2.0, (around[0].start, around[1].start))
     inner = tuple(slice(p.start - a.start, p.stop - a.start) for p, a in zip(part, around, strict=True))
     own = unknown[part]
     canvas[part][own] = np.rint(colours[inner][own]).clip(0, 255).astype(np.uint8)

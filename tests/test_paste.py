@@ -1,4 +1,4 @@
-"""Tests of cutting squares out of a photo and bringing fills back: geometry, leaks, borders, grain."""
+"""Tests of cutting squares out of a photo and bringing fills back: geometry, leaks, borders."""
 
 import cv2
 import numpy as np
@@ -9,14 +9,12 @@ from PIL import Image
 from ngan.blending import weight, yielding
 from ngan.framing import Face
 from ngan.paste import (
-    add_grain,
     carry_detail,
     cell_of,
     correct,
     cut,
     enlarge,
     fill_rest,
-    grain,
     network_share,
     shrink,
     shrink_mask,
@@ -183,37 +181,6 @@ def test_detail_is_carried_to_the_border_and_fades_inwards():
     hole[:, 40:] = True
     row = carry_detail(smooth, picture, hole, cell=4.0)[40, :, 0]
     assert abs(row[40] - 120) < 5 and (np.diff(row[40:]) <= 1e-3).all() and abs(row[60:] - 100).max() < 0.1
-
-
-def test_grain_is_measured_and_added_at_the_photos_strength():
-    noise = np.random.default_rng(0).normal(0, 4, (200, 200, 1))
-    rgb = (120 + noise).clip(0, 255).round().astype(np.uint8).repeat(3, axis=2)
-    hole = np.zeros((200, 200), bool)
-    hole[60:140, 60:140] = True
-    strength = grain(rgb, ~hole)
-    assert 2.5 < strength < 4.5
-    colours = np.full((200, 200, 3), 120, np.float32)
-    add_grain(colours, rgb, hole, 4.0, (1, 2))
-    assert abs(colours[hole].std() - strength) < 0.4
-    again = np.full((200, 200, 3), 120, np.float32)
-    add_grain(again, rgb, hole, 4.0, (1, 2))
-    assert np.array_equal(colours, again)
-    flat = np.full((200, 200, 3), 120, np.float32)
-    add_grain(flat, np.full((200, 200, 3), 120, np.uint8), hole, 4.0, (1, 2))
-    assert (flat == 120).all()
-
-
-def test_a_flat_picture_beside_sharp_blocks_has_no_grain():
-    rgb = np.full((300, 300, 3), 60, np.uint8)
-    blocks = np.random.default_rng(0).integers(0, 256, (12, 20, 1), dtype=np.uint8)
-    rgb[20:200] = np.kron(blocks, np.ones((15, 15, 3))).astype(np.uint8)
-    assert 0 <= grain(rgb, np.ones((300, 300), bool)) < 0.01
-
-
-def test_stripes_are_texture_not_grain():
-    stripes = np.zeros((100, 100, 3), np.uint8)
-    stripes[:, ::2] = 255
-    assert grain(stripes, np.ones((100, 100), bool)) <= 8
 
 
 def test_a_faces_weight_is_one_inside_and_fades_to_nothing_at_its_border():
