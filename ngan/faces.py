@@ -30,6 +30,7 @@ _SMALLEST = 24  # side of the smallest face frame of a copy, in pixels
 # scratched ones 0.03 at least.
 _LINE, _LINE_CONTRAST, _LINED = 9, 45, 0.02
 _TURNS = (-30.0, 30.0, -50.0, 50.0)  # of copies, degrees; a cascade stands some 15 to 20 degrees of tilt
+_LYING = (90.0, -90.0, 180.0)  # of people lying down, and of photos that were scanned so
 _ROOM = 0.55, 0.95  # across and down: heads are farther apart than so many sides of the mean of both squares
 _APART, _PROFILE_APART = 0.4, 0.7  # of the larger square: nearer hits are one face; profiles are met less exactly
 _FRAME, _DOWN = 0.585, 0.0845  # of the square: side of the frontal frame, and how far below the middle it sits
@@ -68,7 +69,8 @@ def find_faces(rgb: np.ndarray, hole: np.ndarray | None = None) -> list[Face]:
         upright = copies.search((0.0,))
         faces = _distinct(_align(rgb, None, hit) for hit in upright) or _behind_lines(rgb)
         if not faces and not upright:
-            faces = _distinct(_align(rgb, None, hit) for hit in copies.search(_TURNS) or copies.search_profiles())
+            for look in (lambda: copies.search(_TURNS), lambda: copies.search(_LYING), copies.search_profiles):
+                faces = faces or _distinct(_align(rgb, None, hit) for hit in look())
         return faces
     upright = copies.search((0.0,))
     faces = _distinct(_align(rgb, hole, hit) for hit in upright if touches(hit.face, hole))
@@ -85,13 +87,14 @@ def find_faces(rgb: np.ndarray, hole: np.ndarray | None = None) -> list[Face]:
         for look in (1,) if any(touches(face, part) for face in faces) else range(3):
             if look == 0:
                 if tilted is None:
-                    tilted = copies.search(_TURNS) + copies.search_profiles(filled=not sure)
+                    tilted = copies.search(_TURNS + (() if upright else _LYING))
+                    tilted += copies.search_profiles(filled=not sure)
                 hits = tilted
             else:
                 hits = (
                     closer.search((0.0,))
                     if look == 1
-                    else closer.search(_TURNS) + closer.search_profiles(filled=not sure)
+                    else closer.search(_TURNS + (() if upright else _LYING)) + closer.search_profiles(filled=not sure)
                 )
             free = [hit for hit in hits if touches(hit.face, part) and _has_room(hit.face, sure + faces)]
             aligned = [_align(rgb, hole, hit) for hit in free]
@@ -116,8 +119,13 @@ def face_in(rgb: np.ndarray, box: tuple[float, float, float, float], hole: np.nd
     side = max(right - left, bottom - top)
     around = clipped((left - side / 4, top - side / 4, right + side / 4, bottom + side / 4), rgb.shape)
     copies = _Copies(rgb, hole, around, _CLOSE_SIDE)
-    for hits in (copies.search((0.0,)), copies.search(_TURNS), copies.search_profiles()):
-        for hit in hits:
+    for look in (
+        lambda: copies.search((0.0,)),
+        lambda: copies.search(_TURNS),
+        lambda: copies.search(_LYING),
+        copies.search_profiles,
+    ):
+        for hit in look():
             face = hit.face
             if left <= face.x <= right and top <= face.y <= bottom and side / 3 < face.side < 2 * side:
                 aligned = _align(rgb, hole, hit)

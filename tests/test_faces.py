@@ -53,6 +53,15 @@ def test_faces_are_found_and_aligned_at_any_tilt_up_to_45_degrees(angle: float):
     check(found, face, middle=0.15, angle=12)
 
 
+@pytest.mark.parametrize("angle", [90.0, -90.0, 180.0])
+def test_lying_faces_and_photos_that_were_scanned_so_are_found(angle: float):
+    face = Face(320, 240, 210, angle)
+    canvas = photo(640, 480, face)
+    for hole in (None, mark(canvas, face, 0.1, y=0.2)):
+        (found,) = find_faces(canvas, hole)
+        check(found, face, middle=0.15, angle=12)
+
+
 @pytest.mark.parametrize(("size", "side"), [((1600, 1200), 68), ((2800, 2600), 2000)])
 def test_faces_may_be_small_and_large(size: tuple[int, int], side: int):
     face = Face(size[0] * 0.45, size[1] * 0.5, side)  # the head itself takes some 40 of 68 pixels
