@@ -157,7 +157,9 @@ def start(run: Run) -> None:
         drop_metrics_after(run.folder / "metrics.jsonl", run.counters.step)
         print(config.to_json(), file=sys.stderr)
     if config.report_to != "none":
-        accelerator.init_trackers("ngan", config=dataclasses.asdict(config))
+        done = run.counters.step  # what an earlier launch logged of later updates is hidden
+        purge = {"tensorboard": {"purge_step": done + 1}} if done else {}
+        accelerator.init_trackers("ngan", config=dataclasses.asdict(config), init_kwargs=purge)
 
 
 def open_validation(run: Run) -> None:

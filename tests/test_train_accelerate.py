@@ -13,6 +13,7 @@ import torch
 from launching import NOTE, assert_one_line
 from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import ngan.features
 import ngan.push
@@ -98,6 +99,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path, main):
     assert_same_state(tmp_path / "checkpoint-0000006", trained / "run/checkpoint-0000006")
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 7))  # what the first launch logged after its checkpoint is not there twice
+
+
+def test_a_tracker_shows_no_update_twice(trained, tmp_path, main):
+    arguments = "--max_train_steps 3 --checkpoint_every 2 --report_to tensorboard --validation_split".split() + [""]
+    assert main(trained / "faces", tmp_path, *arguments).returncode == 0
+    shutil.rmtree(tmp_path / "checkpoint-0000003")
+    assert main(trained / "faces", tmp_path, *arguments, "--resume_from_checkpoint", "latest").returncode == 0
+    (folder,) = {path.parent for path in tmp_path.rglob("events.out.tfevents.*") if path.parent.name == "ngan"}
+    log = EventAccumulator(str(folder)).Reload()
+    assert [event.step for event in log.Scalars("image_g")] == [1, 2, 3]
 
 
 def test_heads_on_features_survive_a_stop_and_are_exported_with_the_critics(trained, tmp_path, main):
