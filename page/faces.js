@@ -1,4 +1,4 @@
-// The face picker: squares over a small copy of the photo, to drag, resize, add and remove by mouse, finger or keys.
+// The face picker: squares over a small copy of the photo, to drag, resize, turn, add and remove by mouse, finger or keys.
 // `element`, `props`, `trigger` and `watch` come from gr.HTML. Coordinates are pixels of the photo.
 const SVG = 'http://www.w3.org/2000/svg';
 let value = null;
@@ -29,10 +29,10 @@ const overhang = () => {
   return most > 0 ? Math.min(most, 0.15 * longest) + dot() + 0.01 * longest : 0;
 };
 
-// The square's corner, in its own coordinates; where that is out of sight, the nearest place that can be seen.
-const corner = (face) => {
+// A place of the square in its own coordinates; where that is out of sight, the nearest that can be seen.
+const seen = (face, x, y) => {
   const turn = new DOMMatrix([1, 0, 0, 1, face.x, face.y]).rotate(face.angle);
-  const point = new DOMPoint(face.side / 2, face.side / 2).matrixTransform(turn);
+  const point = new DOMPoint(x, y).matrixTransform(turn);
   const limit = overhang() - dot();
   point.x = Math.min(Math.max(point.x, -limit), value.width + limit);
   point.y = Math.min(Math.max(point.y, -limit), value.height + limit);
@@ -42,12 +42,15 @@ const corner = (face) => {
 const place = (group, face) => {
   const half = face.side / 2;
   group.setAttribute('transform', `translate(${face.x} ${face.y}) rotate(${face.angle})`);
-  const [frame, ...handle] = group.children;
+  const [frame, ...handles] = group.children;
   Object.entries({ x: -half, y: -half, width: face.side, height: face.side }).forEach(([key, v]) =>
     frame.setAttribute(key, v)
   );
-  const { x, y } = corner(face);
-  handle.forEach((part) => part.setAttribute('d', `M ${x} ${y} h 0`));
+  const [corner, top] = [seen(face, half, half), seen(face, 0, -half)];
+  handles.forEach((part, index) => {
+    const { x, y } = index < 2 ? corner : top;
+    part.setAttribute('d', `M ${x} ${y} h 0`);
+  });
 };
 
 const draw = () => {
@@ -68,11 +71,14 @@ const draw = () => {
     const group = make('g', { class: kind, tabindex: 0, role: 'img', 'data-index': index }, svg);
     group.setAttribute(
       'aria-label',
-      `Face ${index + 1} of ${value.faces.length}. Arrow keys move it, plus and minus resize it, Delete removes it.`
+      `Face ${index + 1} of ${value.faces.length}. Arrow keys move it, plus and minus resize it, ` +
+        'R and Shift+R turn it, Delete removes it.'
     );
     make('rect', { class: 'frame' }, group);
     make('path', { class: 'rim' }, group); // dots: strokes without length are as wide on any photo
     make('path', { class: 'handle' }, group);
+    make('path', { class: 'edge' }, group);
+    make('path', { class: 'turn' }, group); // a ring at the forehead
     place(group, face);
   });
 };
@@ -81,6 +87,12 @@ const inside = (event) => {
   const svg = element.querySelector('svg');
   const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
   return { x: point.x, y: point.y };
+};
+
+const turned = (face, angle) => {
+  const right = 90 * Math.round(angle / 90);
+  face.angle = ((Math.abs(angle - right) < 3 ? right : angle) + 540) % 360 - 180; // catches at right angles
+  face.by = 'moved'; // used as it stands: what is looked for in a square is looked for as if it were upright
 };
 
 const bounded = (face) => {
@@ -113,7 +125,8 @@ element.addEventListener('pointerdown', (event) => {
   if (!group) return;
   const start = inside(event);
   const face = value.faces[Number(group.dataset.index)];
-  drag = { face, group, start, from: { ...face }, resize: event.target.classList.contains('handle') };
+  const kind = ['handle', 'turn'].find((name) => event.target.classList.contains(name));
+  drag = { face, group, start, from: { ...face }, kind };
   group.parentNode.setPointerCapture(event.pointerId);
   group.focus();
   event.preventDefault();
@@ -121,7 +134,10 @@ element.addEventListener('pointerdown', (event) => {
 element.addEventListener('pointermove', (event) => {
   if (!drag) return;
   const now = inside(event);
-  if (drag.resize) {
+  if (drag.kind === 'turn') {
+    const [before, after] = [drag.start, now].map(({ x, y }) => Math.atan2(y - drag.from.y, x - drag.from.x));
+    turned(drag.face, drag.from.angle + ((after - before) * 180) / Math.PI);
+  } else if (drag.kind === 'handle') {
     const before = Math.hypot(drag.start.x - drag.from.x, drag.start.y - drag.from.y);
     const after = Math.hypot(now.x - drag.from.x, now.y - drag.from.y);
     drag.face.side = (drag.from.side * after) / Math.max(before, 1);
@@ -154,6 +170,8 @@ element.addEventListener('keydown', (event) => {
     face.y += moves[event.key][1];
   } else if (event.key === '+' || event.key === '=') face.side *= 1.05;
   else if (event.key === '-') face.side /= 1.05;
+  else if (event.key === 'r') turned(face, face.angle + 5);
+  else if (event.key === 'R') turned(face, face.angle - 5);
   else if (event.key === 'Delete' || event.key === 'Backspace') value.faces.splice(index, 1);
   else return;
   event.preventDefault();

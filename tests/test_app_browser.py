@@ -287,6 +287,16 @@ def test_an_example_takes_one_click_and_its_faces_can_be_moved(browser, url: str
         page.mouse.up()
         moved = squares.first.locator(".frame").bounding_box()
         assert abs(moved["x"] - box["x"] - 25) < 3 and abs(moved["y"] - box["y"] - 15) < 3
+        x, y, side = x + 25, y + 15, box["width"]
+        for beside, above, turn in ((side / 2, 0, 90), (0, side / 2, 0)):  # the forehead to the right, and back
+            ring = squares.first.locator(".turn").bounding_box()
+            page.mouse.move(ring["x"] + ring["width"] / 2, ring["y"] + ring["height"] / 2)
+            page.mouse.down()
+            page.mouse.move(x + beside, y - above, steps=4)
+            page.mouse.up()
+            assert squares.first.get_attribute("transform").endswith(f"rotate({turn})")
+        page.keyboard.press("R")
+        assert squares.first.get_attribute("transform").endswith("rotate(-5)")
         squares.nth(1).focus()
         page.keyboard.press("Delete")
         assert squares.count() == 1
