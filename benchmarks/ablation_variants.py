@@ -61,6 +61,7 @@ VARIANTS: dict[str, Variant] = {
     "default_no_code_critic": Variant(
         "default recipe, no code critic", {**_STRUCTURE, **_NO_CODE}, networks_without_code_critic
     ),
+    "default_perceptual": Variant("default recipe and perceptual loss", {**_STRUCTURE, "lambda_perceptual": 1.0}),
     "ngan": Variant("NGAN, base of the rows below: default recipe without the structure loss"),
     "ngan_find": Variant("NGAN, base, a third of its batches mask-free", {"find_share": TrainConfig.find_share}),
     "ngan_longer": Variant(

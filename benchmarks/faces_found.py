@@ -20,23 +20,32 @@ from ngan.framing import Face
 
 CANVAS = (1600, 1200)  # width and height of the photos, in pixels
 SIDES = (240, 1000)  # shortest and longest side of a pasted portrait, in pixels
+LYING = "lying on either side or upside down, tilted by up to 10 degrees more"
 CASES = {  # greatest tilt in degrees, share of the face that is marked, what is under the mark stays
     "upright, clean": (0, 0.0, False),
     "upright, a quarter painted": (0, 0.25, False),
     "upright, a quarter painted, what was under it known": (0, 0.25, True),
     "tilted by up to 30 degrees, clean": (30, 0.0, False),
     "tilted by up to 30 degrees, a quarter painted": (30, 0.25, False),
+    f"{LYING}, clean": (10, 0.0, False),
+    f"{LYING}, a quarter painted": (10, 0.25, False),
 }
 SCRATCHED = "tilted by up to 10 degrees, scratched, nothing marked"
 
 
-def pasted(portrait: np.ndarray, face: Face, tilt: float, random: np.random.Generator) -> tuple[np.ndarray, Face]:
-    """Paste a portrait, (H, W, 3), uint8, into a photo of blurred noise; returns the photo and the face in it."""
+def pasted(
+    portrait: np.ndarray, face: Face, tilt: float, random: np.random.Generator, quarters: int = 0
+) -> tuple[np.ndarray, Face]:
+    """Paste a portrait, (H, W, 3), uint8, into a photo of blurred noise, tilted after so many quarters of a turn.
+
+    Returns:
+        The photo and the face in it.
+    """
     noise = random.integers(40, 220, (15, 20, 3), dtype=np.uint8)
     photo = cv2.resize(noise, CANVAS, interpolation=cv2.INTER_CUBIC)
     height, width = portrait.shape[:2]
     scale = np.exp(random.uniform(*np.log(SIDES))) / max(height, width)
-    angle = random.uniform(-tilt, tilt)
+    angle = random.uniform(-tilt, tilt) + 90 * quarters
     reach = 0.5 * scale * max(height, width)
     x, y = (random.uniform(reach, length - reach) for length in CANVAS)
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -angle, scale)
@@ -86,14 +95,15 @@ def measure(portraits: list[np.ndarray], faces: list[Face], seed: int) -> dict[s
         random = np.random.default_rng(seed)
         errors = []
         for portrait, face in zip(portraits, faces, strict=True):
-            photo, truth = pasted(portrait, face, tilt, random)
+            photo, truth = pasted(portrait, face, tilt, random, quarters=random.integers(1, 4) if LYING in case else 0)
             hole = painted(truth, share, random)
             if share and not known:
                 photo[hole] = (255, 45, 139)
             for found in find_faces(scratched(photo, truth, random)) if case == SCRATCHED else find_faces(photo, hole):
                 off = float(np.hypot(found.x - truth.x, found.y - truth.y)) / truth.side
                 if off < 0.25:
-                    errors.append((off, abs(np.log(found.side / truth.side)), abs(found.angle - truth.angle)))
+                    turn = abs((found.angle - truth.angle + 180) % 360 - 180)
+                    errors.append((off, abs(np.log(found.side / truth.side)), turn))
                     break
         names = ("middle, of the side", "side, relative", "angle, degrees")
         results[case] = {
