@@ -1,9 +1,9 @@
 """Find the faces of a photo, and where the framing of the training faces puts each of them.
 
 OpenCV's Haar cascades, which travel in its wheel, look for upright faces and profiles; copies of the photo turned by
-30 degrees show them tilted ones. The frame around a hit is too coarse to align by, so each face is looked at again at
-several turns in a copy of one size: the mean of all hits tells its turn, place and size. Figures: README, and
-`benchmarks/faces_found.py`.
+30 degrees show them tilted ones, by quarters those that lie or stand on their heads, looked for where none is upright.
+The frame around a hit is too coarse to align by, so each face is looked at again at several turns in a copy of one
+size: the mean of all hits tells its turn, place and size. Figures: README, and `benchmarks/faces_found.py`.
 
 Damage hides faces. Given the hole, the search runs twice, on the photo as it is and on one whose hole is coarsely
 filled, and looks closer wherever no face was found near a hole. Without one, if no upright face is found,

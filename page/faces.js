@@ -92,7 +92,7 @@ const inside = (event) => {
 const turned = (face, angle) => {
   const right = 90 * Math.round(angle / 90);
   face.angle = ((Math.abs(angle - right) < 3 ? right : angle) + 540) % 360 - 180; // catches at right angles
-  face.by = 'moved'; // used as it stands: what is looked for in a square is looked for as if it were upright
+  face.by = 'moved'; // used as it stands, also if it was added for a face to be looked for in it
 };
 
 const bounded = (face) => {
