@@ -45,6 +45,31 @@ def test_what_goes_on_and_what_is_as_long_and_thin_is_alike(photo: np.ndarray, c
     assert not found[~near].any()
 
 
+@pytest.mark.parametrize("colour", [LIGHT, DARK])
+@pytest.mark.parametrize("hides", [True, False])
+def test_a_line_goes_on_where_what_has_its_colour_hides_it(
+    photo: np.ndarray, colour: tuple[int, int, int], hides: bool
+):
+    photo[:, 170:230] = colour if hides else (150, 140, 130)
+    through = drawn(photo, colour, (0, 140, 399, 180))
+    if not hides:
+        photo[:, 170:230] = (150, 140, 130)  # the line passes behind
+    hole = through.copy()
+    hole[:, 160:] = False
+    hole[:, 260:] = through[:, 260:]
+    found = alike_lines(photo, hole, 256.0)
+    gap = np.s_[:, 175:225]
+    assert found[gap].any() == hides and not found[gap][~grown(through, 5)[gap]].any()
+    assert not hides or found[gap][through[gap]].mean() > 0.95
+
+
+def test_lines_that_do_not_meet_are_not_joined(photo: np.ndarray):
+    photo[:, 170:230] = LIGHT
+    marks = drawn(photo, LIGHT, (0, 100, 399, 100), (0, 220, 160, 220))
+    marks[:, 165:235] = False
+    assert not alike_lines(photo, marks, 256.0)[190:, 180:].any()
+
+
 def test_lines_of_a_larger_photo_are_as_much_wider(photo: np.ndarray):
     through = drawn(photo, LIGHT, (100, 0, 130, 299))
     large, mark = (cv2.resize(x, None, fx=4, fy=4) for x in (photo, through.astype(np.uint8)))
