@@ -107,7 +107,7 @@ def _goals(threads: dict[str, Any]) -> str:
             values = measured["times_as_fast_as_glcic"][kind].values()
             wanted = f"{goal:.0f} times as fast as GLCIC at its fastest, " if goal else "no goal: "
             add(wanted + title, number, [f"{value:.1f}{_met(goal, value)}" for value in values])
-    for number, measured in threads.items():  # as its authors' code and its ports run: nobody made it fast
+    for number, measured in threads.items():
         times = {(row["way"], row["side"], row["batch"]): row.get("milliseconds") for row in measured["rows"]}
         values = [times[("GLCIC float32", *case)] / times[(f"NGAN bfloat16 {PREPARED}", *case)] for case in cases]
         wanted = "5 times as fast as GLCIC as it is written (float32, NCHW, not compiled)"

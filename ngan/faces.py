@@ -77,6 +77,7 @@ def find_faces(rgb: np.ndarray, hole: np.ndarray | None = None) -> list[Face]:
     faces = _distinct(_align(rgb, hole, hit) for hit in upright if touches(hit.face, hole))
     # Beside a sure face, a hole is rather in clothes or hands, which look like profiles once they are filled.
     sure = [hit.face for hit in upright if hit.score >= _SURE]
+    turns = _TURNS if upright else _TURNS + _LYING
     tilted: list[_Hit] | None = None
     for box in strokes(hole)[:_MAX_GROUPS]:
         part = np.zeros_like(hole)
@@ -88,14 +89,13 @@ def find_faces(rgb: np.ndarray, hole: np.ndarray | None = None) -> list[Face]:
         for look in (1,) if any(touches(face, part) for face in faces) else range(3):
             if look == 0:
                 if tilted is None:
-                    tilted = copies.search(_TURNS + (() if upright else _LYING))
-                    tilted += copies.search_profiles(filled=not sure)
+                    tilted = copies.search(turns) + copies.search_profiles(filled=not sure)
                 hits = tilted
             else:
                 hits = (
                     closer.search((0.0,))
                     if look == 1
-                    else closer.search(_TURNS + (() if upright else _LYING)) + closer.search_profiles(filled=not sure)
+                    else closer.search(turns) + closer.search_profiles(filled=not sure)
                 )
             free = [hit for hit in hits if touches(hit.face, part) and _has_room(hit.face, sure + faces)]
             aligned = [_align(rgb, hole, hit) for hit in free]

@@ -8,6 +8,7 @@ import pytest
 from heads import AXIS, turned_head
 from PIL import Image
 
+from ngan import faces
 from ngan.faces import face_in, find_faces
 from ngan.framing import EYE_Y, LEFT_EYE_X, RIGHT_EYE_X, Face, strokes, touches
 
@@ -60,6 +61,13 @@ def test_lying_faces_and_photos_that_were_scanned_so_are_found(angle: float):
     for hole in (None, mark(canvas, face, 0.1, y=0.2)):
         (found,) = find_faces(canvas, hole)
         check(found, face, middle=0.15, angle=12)
+
+
+def test_what_lies_must_be_more_like_a_face(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(faces, "_mean_hit", lambda rgb, hole, face, *_: (face, 10.0))  # as scratches had, and 9
+    canvas = photo(100, 100)
+    upright, lying = (faces._Hit(Face(50, 50, 60, angle), 4.0, True) for angle in (0.0, 90.0))
+    assert faces._align(canvas, None, upright) is not None and faces._align(canvas, None, lying) is None
 
 
 @pytest.mark.parametrize(("size", "side"), [((1600, 1200), 68), ((2800, 2600), 2000)])
