@@ -25,6 +25,7 @@ from ngan.framing import Face, inside, strokes, touches
 from ngan.job import NO_FACE, NO_FACE_MARKED, PART_ELSEWHERE, Job
 from ngan.model import NGAN, NGANOutput
 from ngan.paste import (
+    cell_of,
     correct,
     cut,
     shrink,
@@ -202,8 +203,8 @@ class Inpainter:
         missing, seen = shrink_mask(hole, grid), shrink(Image.fromarray(job.rgb), hole, grid)
         output = self._net(seen, missing)
         job.whole = job.whole or output
-        filled = correct(output.image, seen, missing)
-        job.finish([(filled, whole_matrix(job.picture.size, grid), None)])
+        matrix = whole_matrix(job.picture.size, grid)
+        job.finish([(correct(output.image, seen, missing, cell_of(matrix)), matrix, None)])
 
     def _fill_faces(self, job: Job) -> None:
         size = self.model.image_size
@@ -219,7 +220,8 @@ class Inpainter:
             seen, missing = (torch.cat(part) for part in zip(*cuts[start : start + _BATCH], strict=True))
             outputs += _split(self._net(seen, missing))
         for face, (seen, missing), output in zip(job.faces, cuts, outputs, strict=True):
-            fills.append((correct(output.image, seen, missing), face.matrix(size), face))
+            filled = correct(output.image, seen, missing, face.side / size)
+            fills.append((filled, face.matrix(size), face))
         job.looks = job.looks or outputs
         job.finish(fills)
 

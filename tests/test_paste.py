@@ -12,6 +12,7 @@ from ngan.paste import (
     carry_detail,
     cell_of,
     correct,
+    crisp,
     cut,
     enlarge,
     fill_rest,
@@ -135,7 +136,7 @@ def test_a_fill_of_another_colour_is_shifted_to_meet_the_photo():
     seen = torch.full((1, 3, 32, 32), 0.2)
     missing = torch.zeros(1, 1, 32, 32)
     missing[..., 10:22, 10:22] = 1
-    assert (correct(seen - 0.5, seen, missing) - 0.2).abs().max() < 1e-5
+    assert (correct(seen - 0.5, seen, missing, 3.0) - 0.2).abs().max() < 1e-5
 
 
 def coloured(slope: float, generator: torch.Generator) -> torch.Tensor:
@@ -145,21 +146,21 @@ def coloured(slope: float, generator: torch.Generator) -> torch.Tensor:
     return torch.cat([red, (grey - 0.299 * red - 0.114 * blue) / 0.587, blue], dim=1)
 
 
+@pytest.mark.parametrize("cell", [1.0, 3.0])
 @pytest.mark.parametrize("slope", [0.0, 0.1])
-def test_a_photo_in_one_tone_is_filled_in_it(slope):
+def test_a_photo_in_one_tone_is_filled_in_it(slope: float, cell: float):
     generator = torch.Generator().manual_seed(0)
     seen, missing = coloured(slope, generator), torch.zeros(1, 1, 32, 32)
     missing[..., 8:20, 8:20] = 1
     pinkish = seen + 0.1 * torch.randn(seen.shape, generator=generator)
-    filled = correct(pinkish * missing + seen * (1 - missing), seen, missing)
+    given = pinkish * missing + seen * (1 - missing)
+    filled = correct(given, seen, missing, cell)
     assert torch.equal(filled[..., 20:, :], seen[..., 20:, :])
-    luma = (filled * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)
-    hole = missing[:, 0] == 1
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    luma, hole = (filled * weights).sum(1), missing[:, 0] == 1
     assert ((filled[:, 0] - luma - slope * (luma + 1))[hole].abs() < 0.02).all()
     assert ((filled[:, 2] - luma + slope * (luma + 1))[hole].abs() < 0.02).all()
-    assert (
-        luma[hole] - (pinkish * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)[hole]
-    ).abs().max() < 0.05
+    assert (luma - (crisp(given, cell) * weights).sum(1))[hole].abs().max() < 0.05
 
 
 def test_a_photo_in_colour_keeps_what_the_networks_drew():
@@ -172,6 +173,21 @@ def test_a_photo_in_colour_keeps_what_the_networks_drew():
     nearly_all = torch.ones(1, 1, 32, 32)
     nearly_all[..., :7, :9] = 0  # 63 cells are too few to tell
     assert in_tone(image, coloured(0.0, generator), nearly_all) is image
+
+
+def test_a_fill_on_a_larger_photo_is_crisper_without_halos():
+    x = torch.arange(32, dtype=torch.float32)
+    edge = torch.sigmoid(2 * x - 24) - 0.3 * torch.exp(-0.5 * ((x - 24) / 1.2) ** 2)  # a step, and a thin dark line
+    image, missing = edge.expand(1, 3, 32, 32).contiguous(), torch.zeros(1, 1, 32, 32)
+    missing[..., 4:28, 4:28] = 1
+    assert torch.equal(crisp(image, 1.0), image) and torch.equal(crisp(image, 0.5), image)
+    small, large = crisp(image, 1.1)[0, 0, 16], crisp(image, 4.0)[0, 0, 16]
+    slopes = [line.diff().max().item() for line in (edge, small, large)]
+    assert slopes[0] < slopes[1] < slopes[2] and slopes[2] > 1.15 * slopes[0]
+    assert large.min() >= edge.min() - 1e-6 and large.max() <= edge.max() + 1e-6
+    filled = correct(image, image, missing, 4.0)
+    assert torch.allclose(filled[0, 0, 16, 4:28], large[4:28], atol=1e-6)
+    assert torch.equal(filled[missing.expand_as(filled) == 0], image[missing.expand_as(image) == 0])
 
 
 def test_detail_is_carried_to_the_border_and_fades_inwards():
