@@ -2,6 +2,7 @@
 
 import glob
 import io
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -88,6 +89,7 @@ def list_pictures(where: str, recursive: bool, without: Sequence[Path] = ()) -> 
         base, found = Path(*fixed[:magic]), map(Path, glob.glob(where, recursive=True))
         inner = [folder.resolve() for folder in without if base.resolve() in folder.resolve().parents]
         found = (path for path in found if ends_like_picture(path) and not os.path.isdir(path))
+        found = itertools.chain(found, _closed(base, fixed[magic:]))
         found = (path for path in found if not any(path.parent.resolve().is_relative_to(folder) for folder in inner))
     pictures = [
         path
@@ -214,6 +216,27 @@ def _below(folder: Path, without: set[Path], above: tuple[Path, ...] = ()) -> It
         # a link without an ending that leads nowhere may have led to a folder
         elif ends_like_picture(path) or not (path.suffix or os.path.exists(path)):
             yield path
+
+
+def _closed(base: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """The folders that a pattern leads into and that cannot be read: glob passes over them.
+
+    Args:
+        base: the folder before the first wildcard.
+        parts: the pattern's folders behind it.
+
+    Raises:
+        OSError: it is `base` that cannot be read.
+    """
+    if base.is_dir():
+        os.listdir(base)
+    for count in range(1, len(parts) + 1):
+        for path in map(Path, glob.iglob(str(Path(glob.escape(str(base)), *parts[:count])), recursive=True)):
+            try:
+                if path.is_dir():
+                    os.listdir(path)
+            except OSError:
+                yield path
 
 
 def _is_special(path: Path) -> bool:

@@ -72,6 +72,23 @@ def test_what_cannot_be_read_fails_by_name(here, model, capsys):
     assert found("faces/closed") == ["faces/closed/b.png"]
 
 
+@pytest.mark.parametrize("pattern", ["faces/**/*.png", "faces/*/*.png", "faces/[cx]*/**/*.png", "fac*s/*/*.png"])
+def test_a_folder_that_a_pattern_cannot_read_fails_by_name(here, model, capsys, pattern):
+    for i, folder in enumerate(("cx", "closed", ".hidden")):
+        os.makedirs(f"faces/{folder}")
+        write_pair(f"faces/{folder}/a.png", "mask.png", seed=i)
+    for folder in ("closed", ".hidden"):
+        os.chmod(f"faces/{folder}", 0)
+    with plain_rights():
+        assert main(["inpaint", pattern, "--find-damage", "-o", "out", "--model", model]) == 1
+    lines = summary(capsys)
+    assert lines[0] == "ngan: error: faces/closed: cannot be read (Permission denied)"
+    assert lines[-1] == "ngan: 0 of 2 faces filled, 1 written as they were, without damage found, 1 failed"
+    with plain_rights():
+        assert main(["inpaint", "faces/closed/*.png", "--find-damage", "-o", "out", "--model", model]) == 2
+    assert summary(capsys) == ["ngan: error: faces/closed/*.png: Permission denied"]
+
+
 @pytest.mark.parametrize("recursive", [False, True])
 def test_a_folder_that_cannot_be_read_at_all_is_refused(here, model, capsys, recursive):
     write_folders(["a.png"])
