@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from torch.nn import functional as F
 
 from ngan.framing import Face, Window, strokes
+from ngan.spreading import grid_of, pixels_of, spread
 from ngan.tone import in_tone
 
 _TILE = 1024  # side of what is pasted at a time, in pixels; bounds the memory that a large picture takes
@@ -123,41 +124,16 @@ def correct(image: torch.Tensor, seen: torch.Tensor, missing: torch.Tensor, cell
 def crisp(image: torch.Tensor, cell: float) -> torch.Tensor:
     """Strengthen fine differences in an image (1, 3, h, w); no value leaves the range of its neighbours' and its own,
     so that no edge gets a halo. `cell` is as in `correct`."""
-    small = image[0].permute(1, 2, 0).contiguous().numpy()
+    small = pixels_of(image)
     fine = small - cv2.GaussianBlur(small, (0, 0), _SHARPEN_SIGMA)
     near = np.ones((3, 3), np.uint8)
     sharp = (small + _CRISP * _enlarged(cell) * fine).clip(cv2.erode(small, near), cv2.dilate(small, near))
-    return torch.from_numpy(sharp).permute(2, 0, 1)[None]
+    return grid_of(sharp)
 
 
 def _enlarged(cell: float) -> float:
     """How much of what a larger photo asks for a grid gets: 0 where it has the photo's own pixels."""
     return min(max(4 * (cell - 1), 0), 1)
-
-
-def spread(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Continue known values smoothly into the unknown cells, from coarse grids to fine ones.
-
-    Args:
-        values: (1, C, h, w), 0 where unknown.
-        known: (1, 1, h, w), {0, 1}, 1 = known.
-
-    Returns:
-        (1, C, h, w), `values` where known; all 0 if nothing is known.
-    """
-    height, width = known.shape[-2:]
-    if height * width == 1 or known.all() or not known.any():
-        return values
-    share = F.avg_pool2d(known, 2, ceil_mode=True)
-    coarse = F.avg_pool2d(values, 2, ceil_mode=True) / share.clamp_min(1e-6)
-    coarse = spread(coarse * (share > 0), (share > 0).float())
-    smooth = torch.lerp(
-        F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False), values, known
-    )
-    for _ in range(8):
-        mean = F.avg_pool2d(smooth, 3, stride=1, padding=1, count_include_pad=False)
-        smooth = torch.lerp(mean, values, known)
-    return smooth
 
 
 def whole_matrix(size: tuple[int, int], grid: tuple[int, int]) -> np.ndarray:
@@ -186,7 +162,7 @@ def enlarge(
     Yields:
         The window, and its colours (rows, columns, 3), float32, about [0, 255].
     """
-    small = ((filled[0] + 1) * 127.5).permute(1, 2, 0).contiguous().numpy()
+    small = (pixels_of(filled) + 1) * 127.5
     cell = cell_of(matrix)
     if cell < 1:
         small = cv2.GaussianBlur(small, (0, 0), 0.4 / cell)
@@ -285,18 +261,35 @@ def fill_rest(canvas: np.ndarray, rest: np.ndarray) -> None:
     unknown = rest.copy()
     for left, top, right, bottom in strokes(rest):
         window = slice(top, min(bottom, rest.shape[0])), slice(left, min(right, rest.shape[1]))
-        if not unknown[window].any():
-            continue
-        thick = 2 * float(cv2.distanceTransform(np.pad(unknown[window], 1).view(np.uint8), cv2.DIST_L2, 3).max())
-        cell = max(1.0, thick / _THICK)
-        for part in _tiles(window, math.ceil(_PART * cell)):
-            if unknown[part].any():
-                _continue(canvas, unknown, part, cell, int(thick + 8 * cell) + 4)
-        unknown[window] = False
+        for own, thick in _by_thickness(unknown[window]):
+            cell = max(1.0, thick / _THICK)
+            for part in _tiles(own.shape, math.ceil(_PART * cell)):
+                if own[part].any():
+                    at = tuple(slice(p.start + w.start, p.stop + w.start) for p, w in zip(part, window, strict=True))
+                    _continue(canvas, unknown, at, own[part], cell, int(thick + 8 * cell) + 4)
+            unknown[window] &= ~own
 
 
-def _continue(canvas: np.ndarray, unknown: np.ndarray, part: Window, cell: float, margin: int) -> None:
-    """Fill a part's unknown pixels, in place, from `margin` pixels around it, in a copy smaller by `cell`."""
+def _by_thickness(hole: np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
+    """The thin parts of a hole, (H, W), bool, and then its thick ones, with how thick each are at most, in pixels.
+
+    Thick is what a disc of the width `_THICK` fits over. A scratch that meets a large hole, continued with it in a
+    smaller copy, came out 6 to 9 dB worse than alone.
+    """
+    depth = cv2.distanceTransform(np.pad(hole, 1).view(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    thick = np.zeros_like(hole)
+    if depth.max() > _THICK / 2:
+        away = cv2.distanceTransform((depth <= _THICK / 2).view(np.uint8), cv2.DIST_L2, 3)
+        thick = hole & (away < _THICK / 2)
+    for own in (hole & ~thick, thick):
+        if own.any():
+            yield own, 2 * float(depth[own].max())
+
+
+def _continue(
+    canvas: np.ndarray, unknown: np.ndarray, part: Window, own: np.ndarray, cell: float, margin: int
+) -> None:
+    """Fill the pixels `own` of a part, in place, from `margin` pixels around it, in a copy smaller by `cell`."""
     around = _grown(part, margin, unknown.shape)
     while unknown[around].all():
         margin *= 4
@@ -311,13 +304,12 @@ def _continue(canvas: np.ndarray, unknown: np.ndarray, part: Window, cell: float
         colours = cv2.resize(colours, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         colours = carry_detail(colours, picture, hole, cell)
     inner = tuple(slice(p.start - a.start, p.stop - a.start) for p, a in zip(part, around, strict=True))
-    own = unknown[part]
     canvas[part][own] = np.rint(colours[inner][own]).clip(0, 255).astype(np.uint8)
 
 
-def _tiles(window: Window, side: int) -> Iterator[Window]:
-    """Cut a window into tiles of at most `side` pixels a side."""
-    rows, columns = window
-    for top in range(rows.start, rows.stop, side):
-        for left in range(columns.start, columns.stop, side):
-            yield slice(top, min(top + side, rows.stop)), slice(left, min(left + side, columns.stop))
+def _tiles(shape: tuple[int, ...], side: int) -> Iterator[Window]:
+    """Cut (H, W) into tiles of at most `side` pixels a side."""
+    height, width = shape
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield slice(top, min(top + side, height)), slice(left, min(left + side, width))
