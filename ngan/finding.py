@@ -59,7 +59,7 @@ def damage_in_face(
     """
     matrix, looks, logits = face.matrix(_FINE * size), [], []
     for scale in (*closer, 1.0):
-        square = replace(face, side=scale * face.side)
+        square = replace(face, side=max(1.0, scale * face.side))
         seen = cut(rgb, None, square, size)[0]
         looks.append(net(seen, None))
         logits.append(_moved(_logits(looks[-1]), square.matrix(size), matrix, _FINE * size))

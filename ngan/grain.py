@@ -12,7 +12,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 _SIDE = 16  # pixels of a window in which grain is measured; what is slower than that is no grain
 _PLACES = 24  # windows along each side of a picture, at most
-_FLAT = 0.25  # of all windows: the flattest of the others has grain alone, those of variances near its own too
+# Of all windows: the flattest of the others has grain alone, those of variances near its own too. Of a quarter, where
+# less than that is flat, hair was taken for grain: walls came out four times as rough as they are.
+_FLAT = 0.15
 _ALIKE = 0.5, 2.0  # times its variance: flatter ones may be painted or smeared, others have texture
 _CLIPPED = 0.25  # of a window's values at an end of the scale, at most: grain is cut off there
 _STRONGEST = 8.0  # of 255, standard deviation; what is stronger is texture

@@ -40,7 +40,7 @@ _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training
 _SQUARE = 1.25  # longest side of a picture that is about square, in its shortest
 _WIDER = 1.5  # side of the square in which damage that was found in a face's is followed, in sides of that
 _EYE = 0.1  # breadth of an eye, in sides of a face's square
-_LARGEST = 8  # side of a face's square that is given, in longer sides of the picture
+_LARGEST = 8  # side of a face's square that is given, and how far its middle may be off, in sides of the picture
 _BATCH = 8  # faces that the networks see at a time
 
 _logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Inpainter:
 
         Returns:
             A picture of the upright picture's size. L, LA, RGB, RGBA and 16-bit grey keep their mode; bilevel ones
-            come back as L, palettes as RGB or, transparent, RGBA, all others as RGB, and their known pixels are those
+            come back as L, all others as RGB, with an alpha channel if they had one, and their known pixels are those
             of that conversion. Known pixels are untouched; filled ones are opaque. The picture itself if no mask is
             given and no damage found. Of 16-bit colours, which Pillow cannot hold, it has the nearest 8 bits, and a
             warning is logged if they came from a file or an array: `fill` tells all 16, and `ngan.saving.save_picture`
@@ -179,17 +179,19 @@ class Inpainter:
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise PictureError(f"faces: {given!r}; expected a list of rectangles or of `Face`")
         for entry in given:
-            if isinstance(entry, Face):
-                if entry.side > _LARGEST * max(job.picture.size):
-                    raise PictureError(f"faces: {entry}; its side may have {_LARGEST} times the picture's longer one")
-            else:
+            face = entry
+            if not isinstance(entry, Face):
                 face = face_in(job.rgb, _checked_box(entry, job.picture.size), job.hole)
                 if face is None:
                     left, top, right, bottom = map(float, entry)
                     face = Face((left + right) / 2, (top + bottom) / 2, max(right - left, bottom - top))
                     job.notes.append("No face was found in the rectangle: its square was taken as the face's.")
-                entry = face
-            faces.append(entry)
+            longest = max(job.picture.size)
+            if max(face.side, abs(face.x), abs(face.y)) > _LARGEST * longest:
+                raise PictureError(
+                    f"faces: {entry}; side and middle may have {_LARGEST} times the picture's longer side, {longest}"
+                )
+            faces.append(face)
         return faces if job.hole is None else [face for face in faces if touches(face, job.hole)]
 
     def _fill_whole(self, job: Job) -> None:
@@ -286,10 +288,11 @@ def _has_part_elsewhere(hole: np.ndarray, faces: list[Face]) -> bool:
     """Tell whether a part of a hole that is as large as an eye of the smallest face lies in no face's square."""
     least = _EYE * min(face.side for face in faces)
     for left, top, right, bottom in strokes(hole):
+        if min(right - left, bottom - top) < least:
+            continue
         part = np.zeros_like(hole)
         part[top:bottom, left:right] = hole[top:bottom, left:right]
-        large = min(right - left, bottom - top) >= least
-        if large and not any(touches(face, part) for face in faces):
+        if not any(touches(face, part) for face in faces):
             return True
     return False
 
@@ -301,6 +304,8 @@ def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, fl
         raise PictureError(f"faces: {box!r}; a rectangle is left, upper, right, lower, in a list of them") from error
     if len(box) != 4 or not np.isfinite(box).all() or not (box[0] + 8 <= box[2] and box[1] + 8 <= box[3]):
         raise PictureError(f"faces: {tuple(box)}; a rectangle is left, upper, right, lower, at least 8 pixels a side")
+    if max(map(abs, box)) > _LARGEST * max(size):
+        raise PictureError(f"faces: {tuple(box)} reaches too far beyond the picture of {size[0]}x{size[1]} pixels")
     if box[0] >= size[0] or box[1] >= size[1] or box[2] <= 0 or box[3] <= 0:
         raise PictureError(f"faces: {tuple(box)} lies outside the picture of {size[0]}x{size[1]} pixels")
     return tuple(float(value) for value in box)

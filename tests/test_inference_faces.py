@@ -131,12 +131,19 @@ def test_rectangles_that_cannot_be_are_refused_by_name(inpainter: Inpainter, box
         (["left"], "'left'; a rectangle is left"),
         ("left", "'left'; expected a list"),
         (7, "7; expected a list"),
-        ([Face(60, 50, 8 * 120 + 1)], "may have 8 times the picture's longer"),
+        ([Face(60, 50, 8 * 120 + 1)], "may have 8 times the picture's longer side, 120"),
+        ([Face(60, -1e300, 50)], "may have 8 times the picture's longer side, 120"),
+        ([(-900, -900, 900, 900)], "may have 8 times the picture's longer side, 120"),
+        ([(-1e9, -1e9, 1e9, 1e9)], "reaches too far beyond the picture of 120x100 pixels"),
     ],
 )
 def test_faces_that_cannot_be_are_refused_by_name(inpainter: Inpainter, faces: object, message: str):
     with pytest.raises(PictureError, match=f"faces: .*{message}"):
         inpainter(noise(100, 120, 3), box_mask(100, 120), faces)
+
+
+def test_damage_is_looked_for_in_a_square_of_one_pixel(inpainter: Inpainter):
+    inpainter(noise(100, 120, 3), None, [Face(60, 50, 1)])
 
 
 def test_damage_is_looked_for_in_each_face(inpainter: Inpainter, net: NGAN):
