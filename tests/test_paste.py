@@ -9,6 +9,7 @@ from PIL import Image
 from ngan.blending import weight, yielding
 from ngan.framing import Face
 from ngan.paste import (
+    _by_thickness,
     carry_detail,
     cell_of,
     correct,
@@ -278,3 +279,15 @@ def test_a_scratch_that_meets_a_large_hole_is_filled_nearly_as_well_as_alone():
             assert np.array_equal(canvas[~hole], rgb[~hole]) and canvas[hole].min() > 30
             errors[i] += np.square(canvas[away].astype(float) - rgb[away]).mean()
     assert errors[1] < 2.5 * errors[0]  # 5.9 where all of a hole is continued as its thickest part is
+
+
+def test_a_large_hole_is_thick_to_the_photos_border_and_a_scratch_that_meets_it_thin():
+    hole = np.zeros((300, 400), bool)
+    hole[:, 150:] = True
+    everything = slice(0, 300), slice(0, 400)
+    ((own, thick),) = _by_thickness(hole, everything)
+    assert np.array_equal(own, hole) and thick > 200
+    hole[140:146, :150] = True
+    (thin, width), (own, _) = _by_thickness(hole, everything)
+    assert thin[140:146, :140].all() and not thin[:, 160:].any() and width < 20
+    assert np.array_equal(thin | own, hole) and not (thin & own).any()
