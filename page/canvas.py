@@ -132,21 +132,22 @@ def read(value: dict[str, Any] | None, photo: Photo | None) -> Drawing:
         photo: what is remembered of the photo that was opened last.
 
     Raises:
-        Unusable: there is no picture, it is all white, or its file was deleted.
+        Unusable: there is no picture, the canvas is empty, or its file was deleted.
     """
     if not value or value.get("background") is None:
         raise Unusable("Open a picture first.")
     background = ImageOps.exif_transpose(value["background"])
-    if on_white(background).getextrema() == ((255, 255),) * 3:
-        raise Unusable("The canvas is empty. Undo may have taken the picture off it: redo, or open it again.")
+    canvas = on_white(background)
+    look = Look.of(canvas)
+    known = photo is not None and photo.canvas.like(look)
+    if not known and canvas.getextrema() == ((255, 255),) * 3:  # a photo may be all white; so is an empty canvas
+        raise Unusable("The canvas is empty. Open the photo again, or press Redo if Undo took it off.")
     painted = np.zeros((background.height, background.width), bool)
     for layer in value.get("layers") or []:
         alpha = ImageOps.exif_transpose(layer).convert("RGBA").getchannel("A")
         painted |= np.asarray(alpha.resize(background.size, Image.Resampling.NEAREST)) > 0
     painted = _without_specks(painted)
-    canvas = on_white(background)
-    look = Look.of(canvas)
-    if photo is None or not photo.canvas.like(look):
+    if not known:
         photo = Photo(None, look)
     if photo.path:
         try:

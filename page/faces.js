@@ -1,8 +1,11 @@
 // The face picker: squares over a small copy of the photo, to drag, resize, turn, add and remove by mouse, finger or keys.
 // `element`, `props`, `trigger` and `watch` come from gr.HTML. Coordinates are pixels of the photo.
+const WHOLE = 60; // side in pixels on the screen of the smallest square whose handles are drawn at their full size
+const HANDLE = 10.5 / WHOLE; // half of what a handle then takes up, in sides; the middle of a square always moves it
 const SVG = 'http://www.w3.org/2000/svg';
 let value = null;
 let drag = null;
+let chosen = -1;
 
 const make = (name, attributes, parent) => {
   const node = document.createElementNS(SVG, name);
@@ -33,7 +36,7 @@ const overhang = () => {
 const seen = (face, x, y) => {
   const turn = new DOMMatrix([1, 0, 0, 1, face.x, face.y]).rotate(face.angle);
   const point = new DOMPoint(x, y).matrixTransform(turn);
-  const limit = overhang() - dot();
+  const limit = overhang() - Math.min(dot(), HANDLE * face.side);
   point.x = Math.min(Math.max(point.x, -limit), value.width + limit);
   point.y = Math.min(Math.max(point.y, -limit), value.height + limit);
   return point.matrixTransform(turn.inverse());
@@ -51,13 +54,30 @@ const place = (group, face) => {
     const { x, y } = index < 2 ? corner : top;
     part.setAttribute('d', `M ${x} ${y} h 0`);
   });
+  const screen = group.ownerSVGElement.getScreenCTM();
+  if (screen) group.style.setProperty('--share', Math.min(1, (face.side * screen.a) / WHOLE));
+};
+
+// Handles of small squares depend on how large the drawing is, which is known once it is in sight.
+const resized = new ResizeObserver(() =>
+  element.querySelectorAll('g.face').forEach((group) => place(group, value.faces[Number(group.dataset.index)]))
+);
+
+const choose = (index) => {
+  chosen = value && index < value.faces.length ? index : -1;
+  element.querySelectorAll('g.face').forEach((group, number) => {
+    group.classList.toggle('chosen', number === chosen);
+    group.setAttribute('aria-current', number === chosen);
+  });
+  element.querySelector('.remove').disabled = !value || (chosen < 0 && value.faces.length !== 1);
 };
 
 const draw = () => {
   const stage = element.querySelector('.stage');
-  const buttons = element.querySelectorAll('button');
   stage.replaceChildren();
-  buttons.forEach((button) => (button.disabled = !value));
+  resized.disconnect();
+  element.querySelector('.add').disabled = !value;
+  choose(chosen);
   element.querySelector('.empty').hidden = Boolean(value);
   if (!value) return;
   const around = overhang();
@@ -68,7 +88,8 @@ const draw = () => {
   make('image', { href: value.image, width: value.width, height: value.height }, svg);
   value.faces.forEach((face, index) => {
     const kind = `face ${face.filled ? 'filled' : ''} ${face.by}`;
-    const group = make('g', { class: kind, tabindex: 0, role: 'img', 'data-index': index }, svg);
+    // an application: to that, screen readers leave the arrow keys
+    const group = make('g', { class: kind, tabindex: 0, role: 'application', 'data-index': index }, svg);
     group.setAttribute(
       'aria-label',
       `Face ${index + 1} of ${value.faces.length}. Arrow keys move it, plus and minus resize it, ` +
@@ -81,6 +102,8 @@ const draw = () => {
     make('path', { class: 'turn' }, group); // a ring at the forehead
     place(group, face);
   });
+  choose(chosen);
+  resized.observe(svg);
 };
 
 const inside = (event) => {
@@ -181,10 +204,9 @@ element.addEventListener('keydown', (event) => {
   next.focus();
 });
 
-let chosen = -1;
 element.addEventListener('focusin', (event) => {
   const group = event.target.closest('g.face');
-  if (group) chosen = Number(group.dataset.index);
+  if (group) choose(Number(group.dataset.index));
 });
 element.addEventListener('click', (event) => {
   if (!value) return;
@@ -192,8 +214,7 @@ element.addEventListener('click', (event) => {
     value.faces.push(free_square());
     chosen = value.faces.length - 1;
   } else if (event.target.closest('.remove')) {
-    if (!value.faces.length) return;
-    value.faces.splice(chosen >= 0 && chosen < value.faces.length ? chosen : value.faces.length - 1, 1);
+    value.faces.splice(Math.max(chosen, 0), 1);
     chosen = -1;
   } else return;
   hand_in();
@@ -203,6 +224,7 @@ element.addEventListener('click', (event) => {
 const take = () => {
   if (value && JSON.stringify(props.value) === JSON.stringify(value)) return; // drawn anew, it would lose the focus
   value = props.value ? JSON.parse(JSON.stringify(props.value)) : null;
+  chosen = -1;
   if (!drag) draw();
 };
 watch('value', take);

@@ -237,7 +237,7 @@ class Handlers:
             shown,
             self.memory.keep(drawing.photo),
             gr.update(columns=4),
-            views.summary(result, size, seconds),
+            views.summary(result, size, seconds, chosen=faces is not None),
         )
 
     def _write(self, picture: Image.Image, name: str) -> str:

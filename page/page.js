@@ -1,4 +1,34 @@
 () => {
+  // The page's own words, in place of the server's until that has more to say. They are a paragraph of their own: if the
+  // server says what it said last, its own paragraph is left as it stands.
+  const status = document.querySelector('#status');
+  const say = (words, kind = '') => {
+    const own = status.querySelector('.own') || status.appendChild(document.createElement('p'));
+    own.className = `own ${kind}`;
+    own.textContent = words;
+  };
+  const unsay = () => status.querySelector('.own') && say('');
+  new MutationObserver((changes) => {
+    const nodes = changes.map(({ target }) => (target.closest ? target : target.parentElement)).filter(Boolean);
+    const tracker = status.querySelector('[data-testid="status-tracker"]');
+    // emptied: the server has answered, maybe in the words that stand there already
+    const answered = !lost && tracker && !tracker.textContent.trim() && nodes.some((node) => tracker.contains(node));
+    if (answered || nodes.some((node) => node.closest('.prose'))) unsay();
+  }).observe(status, { childList: true, characterData: true, subtree: true });
+  // Gradio goes on waiting for an answer when a request does not reach the server; pressing the button again does work.
+  let lost = false;
+  const AWAY = 'The server cannot be reached. Your painting is still here: press the button again once it can.';
+  window.addEventListener('offline', () => say(AWAY, 'wrong'));
+  window.addEventListener('online', () => {
+    if (lost) say('The server can be reached again. Press the button again.');
+    else unsay();
+  });
+  window.addEventListener('unhandledrejection', (event) => {
+    if (!String(event.reason && event.reason.message).startsWith('Connection errored out')) return;
+    event.preventDefault();
+    lost = true;
+    say(AWAY, 'wrong');
+  });
   // A photo given to the canvas itself takes the way of the button too: the canvas would encode and send a phone photo
   // three times over, half a minute of it, show no word on a file that is no picture, and keep no original.
   const hand_over = (event, files) => {
@@ -57,11 +87,28 @@
       return bounds;
     };
   };
-  // What the server paints takes the place of all that was painted: Undo brings that back.
+  // What the server paints takes the place of all that was painted, also while it was on its way: Undo brings that back,
+  // as long as the picture stays the same.
   let painting = false;
   window.addEventListener(
     'click',
-    ({ target }) => (painting = Boolean(target.closest('#hole, #find, #mask, input[data-testid^="Mask file"]'))),
+    ({ target }) => {
+      if (!target.closest('#fill, #hole, #find, #examples button')) return;
+      lost = false;
+      unsay();
+      if (target.closest('#hole, #find')) painting = true;
+      if (target.closest('#examples')) painting = false;
+    },
+    true
+  );
+  window.addEventListener(
+    'change',
+    ({ target }) => {
+      if (target.type !== 'file' || !target.files.length || target.closest('#editor')) return;
+      lost = false;
+      painting = target.matches('#mask input, [data-testid^="Mask file"]');
+      say(painting ? 'Opening the mask file…' : 'Opening the photo…'); // on a slow line it takes a while to be sent
+    },
     true
   );
   const data_url = (blob) =>
@@ -74,8 +121,8 @@
     const [add_image, add_layers] = [canvas.add_image_from_url, canvas.add_layers_from_url].map((f) => f.bind(canvas));
     let before = [];
     canvas.add_image_from_url = async (url) => {
+      unsay();
       before = painting ? await Promise.all((await canvas.get_blobs()).layers.map(data_url)) : [];
-      painting = false;
       return add_image(url);
     };
     canvas.add_layers_from_url = async (urls) => {
@@ -105,18 +152,29 @@
   // On a phone the result lies below the canvas: once it is there, it is brought into view.
   let shown = '';
   const show_result = () => {
-    const words = document.querySelector('#status [data-run]');
+    const words = status.querySelector('[data-run]');
     const slider = document.querySelector('#slider');
     if (!words || words.dataset.run === shown || !slider || !slider.querySelector('img')) return;
     shown = words.dataset.run;
     if (innerWidth < NARROW) slider.scrollIntoView({ block: 'start' });
   };
   // what Gradio leaves unsaid to a screen reader
-  new MutationObserver(() => {
-    mend();
-    show_result();
+  const name_parts = () => {
+    const canvas = document.querySelector('#editor canvas');
+    if (canvas && !canvas.ariaLabel) [canvas.role, canvas.ariaLabel] = ['img', 'The photo, to paint on'];
+    document.querySelectorAll('#examples button:has(.caption-label)').forEach((button) => {
+      button.ariaLabel = `Example: ${button.querySelector('.caption-label').textContent}`;
+    });
     const images = document.querySelectorAll('#slider img');
     images.forEach((image, index) => image.alt || (image.alt = index ? 'The filled picture' : 'The picture before'));
+  };
+  const is_toast = (node) => node.querySelector && node.querySelector('[data-testid="toast-body"]');
+  new MutationObserver((changes) => {
+    mend();
+    show_result();
+    name_parts();
+    // what is told there has come of what was said
+    if (!lost && changes.some(({ addedNodes }) => [...addedNodes].some(is_toast))) unsay();
   }).observe(document.body, { childList: true, subtree: true });
-  document.querySelector('#status').setAttribute('aria-live', 'polite');
+  status.setAttribute('aria-live', 'polite');
 }

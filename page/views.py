@@ -159,16 +159,30 @@ def known_faces(value: dict[str, Any] | None) -> list[Face]:
     return faces
 
 
-def summary(result: Result, size: tuple[int, int], seconds: float) -> str:
-    """What happened, in words, as HTML; never twice the same, so that it is spoken each time."""
+def summary(result: Result, size: tuple[int, int], seconds: float, chosen: bool = False) -> str:
+    """What happened, in words, as HTML; never twice the same, so that it is spoken each time.
+
+    Args:
+        result: what came of it.
+        size: (width, height) of the photo, in pixels.
+        seconds: that it took.
+        chosen: whether a person chose the faces; then none was looked for.
+    """
     if result.mask.getbbox() is None:
         return message(" ".join(result.notes) or "Nothing was filled.")
     count = len(result.faces)
-    faces = "" if not count else (", 1 face" if count == 1 else f", {count} faces")
+    nowhere = any(note.startswith(NO_FACE) for note in result.notes)
+    elsewhere = any(note.startswith((NO_FACE_MARKED, PART_ELSEWHERE)) for note in result.notes)
+    if count:
+        faces = ", 1 face" if count == 1 else f", {count} faces"
+    else:
+        faces = "" if nowhere or elsewhere else ", 1 face, the picture as a whole"
     done = f"Filled in {seconds:.1f} s{faces}. The result has the photo's full size, {size[0]} x {size[1]} pixels."
-    missed = any(note.startswith((NO_FACE, NO_FACE_MARKED, PART_ELSEWHERE)) for note in result.notes)
-    hint = ["If there is one, add it under “Faces in the picture” and press Fill again."] if missed else []
-    return message(done, *result.notes, *hint).replace("<p", f'<p data-run="{time.time_ns()}"', 1)
+    notes = [note.replace(NO_FACE, "No face is marked:") if chosen else note for note in result.notes]
+    if nowhere or elsewhere:
+        where = "a face there" if elsewhere else "one"
+        notes.append(f"If there is {where}, add it under “Faces in the picture” and press Fill again.")
+    return message(done, *notes).replace("<p", f'<p data-run="{time.time_ns()}"', 1)
 
 
 def found_words(count: int) -> str:

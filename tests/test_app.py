@@ -55,7 +55,14 @@ def test_what_cannot_be_filled_is_said_in_plain_words(
 
 def test_a_canvas_that_undo_emptied_is_not_filled(app: ModuleType, said: list[str]):
     for sheet in (Image.new("RGBA", (60, 50)), Image.new("RGB", (60, 50), "white")):
-        assert "canvas is empty" in refused(app, said, value(sheet, painted(50, 60)[0]))
+        words = refused(app, said, value(sheet, painted(50, 60)[0]))
+        assert "canvas is empty. Open the photo again" in words
+
+
+def test_a_photo_that_is_all_white_is_filled(app: ModuleType, tmp_path: Path):
+    Image.new("RGB", (60, 50), "white").save(tmp_path / "white.png")
+    canvas, photo, _ = open_and_paint(app, tmp_path / "white.png", slice(0.2, 0.8), slice(0.5, 0.7))
+    assert "Filled in" in fill(app, canvas, photo)["status"]
 
 
 def test_a_photo_opened_during_a_fill_is_the_one_that_stays(
@@ -259,6 +266,8 @@ def test_every_example_is_filled_by_one_click(app: ModuleType):
         with Image.open(ROOT / "examples" / name) as picture:
             assert Image.open(got["lossless"]["value"] or got["download"]["value"]).size == picture.size
         assert editor["layers"] and "Filled in" in got["status"]
+        if not got["picker"]["faces"] and "No face" not in got["status"]:
+            assert "1 face, the picture as a whole. The result" in got["status"]
         if mask:
             Image.open(ROOT / "examples" / mask).verify()
 

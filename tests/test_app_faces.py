@@ -63,6 +63,10 @@ def test_squares_that_a_person_chose_are_used(app: ModuleType, tmp_path: Path):
     }
     added = fill(app, canvas, photo, {"faces": [{**square, "by": "added"}], "edited": True})
     assert "No face was found in the rectangle" in added["status"] and "1 face" in added["status"]
+    none = fill(app, canvas, photo, {"faces": [], "edited": True})["status"]
+    assert "No face is marked: what" in none and "If there is one, add it" in none and "found" not in none
+    elsewhere = fill(app, canvas, photo, {"faces": [{**square, "x": 60.0, "side": 60.0}], "edited": True})["status"]
+    assert "lies in none of the known faces" in elsewhere and "If there is a face there, add it" in elsewhere
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,157 @@
+"""Tests of the page in headless Chromium: slow or lost lines, paint that is replaced, squares hard to hold."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import test_app_browser
+from editor import ROOT, Editor
+from PIL import Image
+from test_app_browser import CANVAS, POINTS, check_stroke, opened, status, toast
+from test_app_result import painted, wait_for_paint
+
+pytestmark = pytest.mark.slow
+
+browser, url, picture = test_app_browser.browser, test_app_browser.url, test_app_browser.picture
+
+QUEUE, UPLOAD = "**/gradio_api/queue/join*", "**/gradio_api/upload*"
+
+
+@contextmanager
+def held(page, address: str) -> Iterator:
+    """Hold the next request to an address back; gives what waits until there is one."""
+    waiting = []
+    page.route(address, lambda route: waiting.append(route), times=1)
+
+    def wait() -> None:
+        for _ in range(200):
+            if waiting:
+                return
+            page.wait_for_timeout(100)
+        pytest.fail(f"nothing was sent to {address}")
+
+    yield wait
+    wait()
+    waiting[0].continue_()
+
+
+def test_undo_brings_back_what_was_painted_until_a_hole_came(browser, url: str, picture: Path):
+    with opened(browser, url, "meanwhile") as page:
+        editor = Editor(page, CANVAS)
+        editor.open(picture)
+        status(page, "No face was found")
+        editor.stroke(POINTS[:2])
+        with held(page, QUEUE) as wait:
+            page.locator("#hole").click()
+            wait()
+            page.get_by_role("heading").first.click()
+            editor.stroke(POINTS[1:])
+            mine = painted(page)
+        status(page, "A random hole")
+        wait_for_paint(page, mine, other=True)
+        editor.root.get_by_label("Undo", exact=True).click()
+        wait_for_paint(page, mine, other=False)
+        check_stroke(page, url, picture)
+
+
+def test_a_lost_connection_is_told_and_nothing_else_is_lost(browser, url: str, picture: Path):
+    with opened(browser, url, "offline") as page:
+        editor, spinner = Editor(page, CANVAS), page.locator("#status [data-testid=status-tracker]")
+        editor.open(picture)
+        status(page, "No face was found")
+        editor.stroke(POINTS)
+        page.context.set_offline(True)
+        status(page, "cannot be reached")
+        page.context.set_offline(False)
+        status(page, "No face was found")
+        page.route("**/gradio_api/**", lambda route: route.abort())  # the server is away, not the line
+        page.locator("#fill").click()
+        status(page, "Your painting is still here")
+        assert not spinner.is_visible()
+        page.unroute("**/gradio_api/**")
+        page.context.set_offline(True)
+        page.context.set_offline(False)
+        status(page, "Press the button again")
+        check_stroke(page, url, picture)
+
+
+def test_it_is_said_at_once_that_a_file_is_opened(browser, url: str, picture: Path, tmp_path: Path):
+    mask = Image.new("L", Image.open(picture).size)
+    mask.paste(255, (10, 10, 90, 90))
+    for name in ("a", "b"):  # an input takes no notice of the same file
+        mask.save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt.png").write_text("no picture")
+    photo_input, mask_input = "#editor input[type=file]", "input[data-testid^='Mask file']"
+    with opened(browser, url, "slow") as page:
+        Editor(page, CANVAS)
+        for selector, path, before, after in (
+            (photo_input, picture, "Opening the photo", "No face was found"),
+            (mask_input, tmp_path / "a.png", "Opening the mask file", "The mask is painted"),
+            (mask_input, tmp_path / "b.png", "Opening the mask file", "The mask is painted"),  # the same words again
+            (photo_input, tmp_path / "a.txt.png", "Opening the photo", "not a picture"),
+            (photo_input, tmp_path / "b.txt.png", "Opening the photo", "not a picture"),
+        ):
+            with held(page, UPLOAD):
+                page.locator(selector).set_input_files(str(path))
+                status(page, before)
+                assert not page.locator("#status p").filter(has_text=after).is_visible()
+            status(page, after)
+
+
+def test_an_error_goes_once_fill_is_pressed_again(browser, url: str):
+    with opened(browser, url, "again") as page:
+        Editor(page, CANVAS)
+        page.locator("#fill").click()
+        toast(page, "Open a picture first")
+        status(page, "Open a picture first")
+        with held(page, QUEUE) as wait:
+            page.locator("#fill").click()
+            wait()
+            assert not page.locator("#status .wrong").is_visible()
+        status(page, "Open a picture first")
+
+
+def test_small_squares_are_moved_and_only_the_chosen_one_is_removed(browser, url: str):
+    with opened(browser, url, "small") as page:
+        examples = page.locator("#examples button")
+        page.get_by_role("button", name="Example: Two faces").wait_for()
+        assert examples.evaluate_all("all => all.map(button => button.ariaLabel)") == [
+            f"Example: {caption}" for caption in ("Two faces", "Scratches", "Mouth", "No mask")
+        ]
+        page.locator("#open input, input[data-testid^='Open a photo']").set_input_files(
+            str(ROOT / "examples" / "wide.jpg")
+        )
+        status(page, "2 faces found")
+        assert page.locator("#editor canvas").first.get_attribute("aria-label")
+        page.get_by_role("button", name="Faces in the picture").click()
+        squares, remove = page.locator("#faces g.face"), page.locator("#faces .remove")
+        squares.nth(1).wait_for()
+        assert squares.first.get_attribute("role") == "application" and remove.is_disabled()
+        squares.first.focus()
+        for _ in range(60):
+            if squares.first.locator(".frame").bounding_box()["width"] < 20:
+                break
+            page.keyboard.press("-")
+        for border in (False, True):  # near it, handles are drawn further inside
+            for _ in range(60 if border else 0):
+                page.keyboard.press("ArrowUp")
+            box, before = squares.first.locator(".frame").bounding_box(), squares.first.get_attribute("transform")
+            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            page.mouse.move(x, y)
+            page.mouse.down()
+            page.mouse.move(x + 30, y + 20, steps=4)
+            page.mouse.up()
+            moved = squares.first.locator(".frame").bounding_box()
+            if border:  # the drawing grows with what hangs over it
+                assert moved["x"] > box["x"] + 5
+            else:
+                assert abs(moved["x"] - box["x"] - 30) < 3 and abs(moved["width"] - box["width"]) < 1
+            assert squares.first.get_attribute("transform").split()[-1] == before.split()[-1]
+        kept = squares.nth(1).get_attribute("transform")
+        assert squares.first.get_attribute("aria-current") == "true" and remove.is_enabled()
+        remove.click()
+        assert squares.count() == 1 and squares.first.get_attribute("transform") == kept
+        assert remove.is_enabled()  # the only one needs not be chosen
+        remove.click()
+        assert squares.count() == 0 and remove.is_disabled()
