@@ -20,6 +20,7 @@ from PIL import Image
 
 import ngan.inference as inference
 from ngan.inference import Inpainter
+from ngan.job import Job
 from ngan.pictures import read_picture
 
 ROOT = Path(__file__).parent.parent
@@ -73,7 +74,7 @@ def measure(model: str | None, repeats: int) -> dict[str, object]:
     inpainter, (upload, mask) = Inpainter(model, "cpu"), photo()
     clock = Clock()
     clock.wrap(inpainter, "_net", "networks")
-    clock.wrap(inpainter, "_finish", "paste")
+    clock.wrap(Job, "finish", "paste")
     clock.wrap(inference, "find_faces", "detect")
     clock.wrap(inference, "cut", "cut")
     runs = []
