@@ -101,6 +101,14 @@ def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
     raise AssertionError(f"app.py did not answer in 180 s:\n{log.read_text()}")
 
 
+def drag(page, box: dict[str, float], to: tuple[float, float]) -> None:
+    """Drag what is in the middle of a bounding box to a point on the screen."""
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(*to, steps=4)
+    page.mouse.up()
+
+
 class Editor:
     """The page's canvas; all points are pixels of the picture on it.
 

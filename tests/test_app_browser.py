@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from editor import CHROMIUM, CHROMIUM_ARGS, ROOT, Editor, noise_picture, page_model, running_page
+from editor import CHROMIUM, CHROMIUM_ARGS, ROOT, Editor, drag, noise_picture, page_model, running_page
 from PIL import Image, ImageDraw, ImageFilter
 
 pytestmark = pytest.mark.slow
@@ -281,19 +281,12 @@ def test_an_example_takes_one_click_and_its_faces_can_be_moved(browser, url: str
         squares.first.scroll_into_view_if_needed()
         box = squares.first.locator(".frame").bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        page.mouse.move(x, y)
-        page.mouse.down()
-        page.mouse.move(x + 25, y + 15, steps=4)
-        page.mouse.up()
+        drag(page, box, (x + 25, y + 15))
         moved = squares.first.locator(".frame").bounding_box()
         assert abs(moved["x"] - box["x"] - 25) < 3 and abs(moved["y"] - box["y"] - 15) < 3
         x, y, side = x + 25, y + 15, box["width"]
         for beside, above, turn in ((side / 2, 0, 90), (0, side / 2, 0)):  # the forehead to the right, and back
-            ring = squares.first.locator(".turn").bounding_box()
-            page.mouse.move(ring["x"] + ring["width"] / 2, ring["y"] + ring["height"] / 2)
-            page.mouse.down()
-            page.mouse.move(x + beside, y - above, steps=4)
-            page.mouse.up()
+            drag(page, squares.first.locator(".turn").bounding_box(), (x + beside, y - above))
             assert squares.first.get_attribute("transform").endswith(f"rotate({turn})")
         page.keyboard.press("R")
         assert squares.first.get_attribute("transform").endswith("rotate(-5)")
@@ -319,10 +312,7 @@ def test_an_example_takes_one_click_and_its_faces_can_be_moved(browser, url: str
         outer, inner = drawing.bounding_box(), handle.bounding_box()
         for start, length in (("x", "width"), ("y", "height")):
             assert outer[start] <= inner[start] and inner[start] + inner[length] <= outer[start] + outer[length] + 1
-        page.mouse.move(inner["x"] + inner["width"] / 2, inner["y"] + inner["height"] / 2)
-        page.mouse.down()
-        page.mouse.move(outer["x"] + outer["width"] / 2 + 9, outer["y"] + outer["height"] / 2 + 9, steps=4)
-        page.mouse.up()
+        drag(page, inner, (outer["x"] + outer["width"] / 2 + 9, outer["y"] + outer["height"] / 2 + 9))
         assert squares.nth(1).locator(".frame").bounding_box()["width"] < outer["width"] / 2
 
 

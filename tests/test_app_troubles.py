@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import test_app_browser
-from editor import ROOT, Editor
+from editor import ROOT, Editor, drag
 from PIL import Image
 from test_app_browser import CANVAS, POINTS, check_stroke, opened, status, toast
 from test_app_result import painted, wait_for_paint
@@ -138,10 +138,7 @@ def test_small_squares_are_moved_and_only_the_chosen_one_is_removed(browser, url
                 page.keyboard.press("ArrowUp")
             box, before = squares.first.locator(".frame").bounding_box(), squares.first.get_attribute("transform")
             x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-            page.mouse.move(x, y)
-            page.mouse.down()
-            page.mouse.move(x + 30, y + 20, steps=4)
-            page.mouse.up()
+            drag(page, box, (x + 30, y + 20))
             moved = squares.first.locator(".frame").bounding_box()
             if border:  # the drawing grows with what hangs over it
                 assert moved["x"] > box["x"] + 5
