@@ -6,6 +6,8 @@ const SVG = 'http://www.w3.org/2000/svg';
 let value = null;
 let drag = null;
 let chosen = -1;
+let before = []; // the squares as they were before each change, for Undo
+let last = ''; // and as they were last handed in
 
 const make = (name, attributes, parent) => {
   const node = document.createElementNS(SVG, name);
@@ -13,10 +15,25 @@ const make = (name, attributes, parent) => {
   return parent.appendChild(node);
 };
 
-const hand_in = () => {
-  value.edited = true;
+const squares = () => JSON.stringify({ faces: value.faces, edited: value.edited });
+
+const publish = () => {
+  last = squares();
   props.value = JSON.parse(JSON.stringify(value));
   draw();
+};
+
+const hand_in = () => {
+  if (squares() === last) return draw(); // clicked at, but not moved
+  before.push(last);
+  value.edited = true;
+  publish();
+};
+
+const undo = () => {
+  if (!before.length || drag) return;
+  Object.assign(value, JSON.parse(before.pop()));
+  publish();
 };
 
 // What a handle takes up at the border of the drawing, in pixels of the photo: it is as large on a small screen.
@@ -69,6 +86,7 @@ const choose = (index) => {
     group.classList.toggle('chosen', number === chosen);
     group.setAttribute('aria-current', number === chosen);
   });
+  element.querySelector('.undo').disabled = !before.length;
   element.querySelector('.remove').disabled = !value || (chosen < 0 && value.faces.length !== 1);
 };
 
@@ -182,6 +200,12 @@ element.addEventListener('pointerup', drop);
 element.addEventListener('pointercancel', drop);
 
 element.addEventListener('keydown', (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key === 'z') {
+    event.preventDefault();
+    undo();
+    (element.querySelector(`g.face[data-index="${chosen}"]`) || element.querySelector('g.face, button')).focus();
+    return;
+  }
   const group = event.target.closest('g.face');
   if (!group) return;
   const index = Number(group.dataset.index);
@@ -216,7 +240,8 @@ element.addEventListener('click', (event) => {
   } else if (event.target.closest('.remove')) {
     value.faces.splice(Math.max(chosen, 0), 1);
     chosen = -1;
-  } else return;
+  } else if (event.target.closest('.undo')) return undo();
+  else return;
   hand_in();
   if (chosen >= 0) element.querySelector(`g.face[data-index="${chosen}"]`).focus();
 });
@@ -225,6 +250,7 @@ const take = () => {
   if (value && JSON.stringify(props.value) === JSON.stringify(value)) return; // drawn anew, it would lose the focus
   value = props.value ? JSON.parse(JSON.stringify(props.value)) : null;
   chosen = -1;
+  [before, last] = [[], value ? squares() : ''];
   if (!drag) draw();
 };
 watch('value', take);

@@ -149,14 +149,16 @@
     keep_undo(canvas);
     canvas.dimensions.subscribe(() => fit_photo(canvas));
   };
-  // On a phone the result lies below the canvas: once it is there, it is brought into view.
+  // On a phone the result lies below the canvas: once it is there, it is brought into view, as tall as it then is.
   let shown = '';
-  const show_result = () => {
+  const show_result = async () => {
     const words = status.querySelector('[data-run]');
     const slider = document.querySelector('#slider');
     if (!words || words.dataset.run === shown || !slider || !slider.querySelector('img')) return;
     shown = words.dataset.run;
-    if (innerWidth < NARROW) slider.scrollIntoView({ block: 'start' });
+    if (innerWidth >= NARROW) return;
+    await Promise.allSettled([...slider.querySelectorAll('img')].map((image) => image.decode()));
+    slider.scrollIntoView({ block: 'start' });
   };
   // what Gradio leaves unsaid to a screen reader
   const name_parts = () => {

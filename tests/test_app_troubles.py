@@ -112,7 +112,7 @@ def test_an_error_goes_once_fill_is_pressed_again(browser, url: str):
         status(page, "Open a picture first")
 
 
-def test_small_squares_are_moved_and_only_the_chosen_one_is_removed(browser, url: str):
+def test_small_squares_are_moved_only_the_chosen_one_is_removed_and_undo_brings_back(browser, url: str):
     with opened(browser, url, "small") as page:
         examples = page.locator("#examples button")
         page.get_by_role("button", name="Example: Two faces").wait_for()
@@ -128,6 +128,7 @@ def test_small_squares_are_moved_and_only_the_chosen_one_is_removed(browser, url
         squares, remove = page.locator("#faces g.face"), page.locator("#faces .remove")
         squares.nth(1).wait_for()
         assert squares.first.get_attribute("role") == "application" and remove.is_disabled()
+        found = [square.get_attribute("transform") for square in squares.all()]
         squares.first.focus()
         for _ in range(60):
             if squares.first.locator(".frame").bounding_box()["width"] < 20:
@@ -152,3 +153,12 @@ def test_small_squares_are_moved_and_only_the_chosen_one_is_removed(browser, url
         assert remove.is_enabled()  # the only one needs not be chosen
         remove.click()
         assert squares.count() == 0 and remove.is_disabled()
+        page.locator("#faces .undo").click()
+        page.keyboard.press("Control+z")
+        assert squares.nth(1).get_attribute("transform") == kept
+        for _ in range(200):
+            if page.locator("#faces .undo").is_disabled():
+                break
+            page.locator("#faces .undo").click()
+        assert [square.get_attribute("transform") for square in squares.all()] == found
+        assert page.locator("#faces .undo").is_disabled()
