@@ -8,7 +8,7 @@ import pytest
 from heads import AXIS, turned_head
 from PIL import Image
 
-from ngan import faces
+from ngan import cascades, faces
 from ngan.faces import face_in, find_faces
 from ngan.framing import EYE_Y, LEFT_EYE_X, RIGHT_EYE_X, Face, strokes, touches
 
@@ -63,11 +63,39 @@ def test_lying_faces_and_photos_that_were_scanned_so_are_found(angle: float):
         check(found, face, middle=0.15, angle=12)
 
 
-def test_what_lies_must_be_more_like_a_face(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(faces, "_mean_hit", lambda rgb, hole, face, *_: (face, 10.0))  # as scratches had, and 9
+def test_faces_that_lie_head_to_head_are_both_found():
+    lying = Face(200, 240, 210, 90.0), Face(440, 240, 210, -90.0)
+    canvas = photo(640, 480, *lying)
+    found = sorted(find_faces(canvas), key=lambda face: face.x)
+    assert len(found) == 2
+    for one, other in zip(found, lying, strict=True):
+        check(one, other, middle=0.15, angle=12)
+
+
+@pytest.mark.parametrize(
+    ("score", "upright", "lying", "told"),
+    [(10, 12, 90, True), (10, 12, 25, False), (10, 60, 90, False), (70, 12, 90, False), (0, 0, 40, True)],
+)
+def test_a_photo_is_lying_only_if_faces_look_far_surer_so(
+    monkeypatch: pytest.MonkeyPatch, score: float, upright: float, lying: float, told: bool
+):
+    """A chance likeness, as chins and collars of faces upside down have, does not keep lying ones from being found."""
+    hits = {angle: cascades.Hit(Face(50, 50, 60, angle), 8.0, True) for angle in cascades.LYING}
+    monkeypatch.setattr(cascades.Copies, "search", lambda self, turns: [hits[turn] for turn in turns])
+    monkeypatch.setattr(
+        faces, "likeness", lambda rgb, hole, face: {0.0: upright, 180.0: lying}.get(face.angle, lying / 2)
+    )
     canvas = photo(100, 100)
-    upright, lying = (faces._Hit(Face(50, 50, 60, angle), 4.0, True) for angle in (0.0, 90.0))
-    assert faces._align(canvas, None, upright) is not None and faces._align(canvas, None, lying) is None
+    copies = cascades.Copies(canvas, None, (0, 0, 100, 100), 512)
+    known = [cascades.Hit(Face(50, 50, 60), score, True)] if score else []
+    assert [hit.face.angle for hit in faces._lying(canvas, None, copies, known)][:1] == [180.0] * told
+
+
+def test_what_lies_must_be_more_like_a_face(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cascades, "_mean_hit", lambda rgb, hole, face, *_: (face, 10.0))  # as scratches had, and 9
+    canvas = photo(100, 100)
+    upright, lying = (cascades.Hit(Face(50, 50, 60, angle), 4.0, True) for angle in (0.0, 90.0))
+    assert cascades.align(canvas, None, upright) is not None and cascades.align(canvas, None, lying) is None
 
 
 @pytest.mark.parametrize(("size", "side"), [((1600, 1200), 68), ((2800, 2600), 2000)])
