@@ -132,14 +132,16 @@
       if (layers.length) await canvas.execute_command({ name: 'Paint', execute: () => {}, undo });
     };
   };
-  // On a phone a photo is as wide as the canvas, if the tools above and below it leave room for its height. (A canvas
-  // that takes the height of its photo was tried: on a busy machine the editor then lost what was painted.)
-  const [NARROW, TOOLS, GAP] = [760, 44, 8]; // in pixels; 760 as in page.css
+  // The tools cover no part of a photo. On a phone, where they lie above and below, it is as wide as the canvas if they
+  // leave room for its height. (A canvas that takes the height of its photo was tried: on a busy machine the editor then
+  // lost what was painted.)
+  const [NARROW, TOOLS, STRIP, GAP, EDGE] = [760, 44, 50, 8, 30]; // in pixels; 760 as in page.css, 30 as in the editor
   const fit_photo = (canvas) => {
-    if (innerWidth >= NARROW) return;
     const { width, height, target_element: place } = canvas;
-    const wanted = ((place.clientWidth - 2 * GAP) * height) / width + 2 * TOOLS;
-    canvas.tools.get('zoom').border_padding = wanted > place.clientHeight ? TOOLS : GAP;
+    const zoom = canvas.tools.get('zoom');
+    const tall = (beside, above) => ((place.clientWidth - 2 * beside) * height) / width + 2 * above > place.clientHeight;
+    if (innerWidth < NARROW) zoom.border_padding = tall(GAP, TOOLS) ? TOOLS : GAP;
+    else zoom.border_padding = tall(STRIP, EDGE) ? EDGE : STRIP;
   };
   const mend = () => {
     const canvas = window.editor;

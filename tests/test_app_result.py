@@ -100,6 +100,22 @@ def test_on_a_phone_the_photo_is_wide_and_free_of_the_tools(browser, url: str, t
         assert sizes["x"] >= 0 and sizes["x"] + sizes["width"] <= 390 and sizes["y"] >= box["y"]
 
 
+@pytest.mark.parametrize("size", [(800, 400), (600, 480), (480, 600)])
+def test_on_a_desk_the_tools_lie_beside_the_photo(browser, url: str, tmp_path: Path, size: tuple[int, int]):
+    Image.linear_gradient("L").resize(size).convert("RGB").save(tmp_path / "photo.png")
+    scale = 768 / max(size)
+    width, height = size[0] * scale, size[1] * scale
+    with opened(browser, url, f"desk-{size[0]}") as page:
+        editor = Editor(page, (round(width), round(height)))
+        editor.open(tmp_path / "photo.png")
+        page.wait_for_timeout(1000)
+        box, tools = editor.canvas.bounding_box(), editor.root.locator(".toolbar-wrap").bounding_box()
+        zoom = float(editor.root.locator(".zoom-number").inner_text().strip("%\n ")) / 100
+        left = box["x"] + box["width"] / 2 - width * zoom / 2
+        assert tools["x"] + tools["width"] <= left + 1
+        assert width * zoom > 0.8 * box["width"] or height * zoom > 0.8 * box["height"]
+
+
 def painted(page) -> np.ndarray:
     """Which cells of a coarse grid over the canvas hold paint, as the editor itself would send it."""
     cells = page.evaluate(
