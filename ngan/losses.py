@@ -144,6 +144,9 @@ def structure_loss(fake: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -
     A window counts by the hole's share of it: those wholly on known pixels are alike in a composite. Unlike a distance
     of pixels, which a grey mean serves best wherever it cannot know, it also asks for the truth's contrast.
 
+    It needs matrix products in full float32: variances are differences of such, and in TF32 or bfloat16 their gradient
+    is noise. `ngan.run.forbid_tf32` sees to it.
+
     Args:
         fake: (N, 3, H, W), about [-1, 1], sides of at least 11 pixels.
         real: (N, 3, H, W), [-1, 1].

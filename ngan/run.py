@@ -23,6 +23,8 @@ from ngan.stopping import Stop
 from ngan.training import Networks, Optimizers, compile_networks, make_optimizers
 
 NetworkMaker = Callable[[TrainConfig], tuple[nn.Module, nn.Module]]
+# The others wait while the main process evaluates, exports and pushes: minutes or hours, not a failure.
+_PATIENCE = datetime.timedelta(days=1)
 _ASK_EVERY = 5  # updates after which several processes ask each other whether to end: asking makes them wait
 
 
@@ -39,8 +41,7 @@ class Run:
             gradient_accumulation_steps=config.gradient_accumulation_steps,
             log_with=None if config.report_to == "none" else config.report_to,
             project_dir=self.folder,
-            # the others wait while the main process evaluates, exports and pushes: minutes or hours, not a failure
-            kwargs_handlers=[InitProcessGroupKwargs(timeout=datetime.timedelta(days=1))],
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
         )
         world = int(os.environ.get("WORLD_SIZE", 1))
         if self.accelerator.num_processes != world:
@@ -55,8 +56,7 @@ class Run:
                 f"ACCELERATE_GRADIENT_ACCUMULATION_STEPS={steps}; unset it"
             )
         set_seed(config.seed)
-        if config.mixed_precision == "no":
-            allow_tf32(False, False)  # PyTorch's default lets convolutions have it
+        forbid_tf32(config)
         self.generators, self.discriminators = networks(config)
         self.generators.to(self.accelerator.device)
         self.discriminators.to(self.accelerator.device)
@@ -74,8 +74,7 @@ class Run:
         self.validation: FaceSet | torch.Tensor | None = None
         self.validation_split = ""
         self.minutes = 0.0  # of training by the main process's clock, as last told to all
-        apart = self.accelerator.num_processes > 1 and self.accelerator.device.type != "cpu"
-        self._group = torch.distributed.new_group(backend="gloo") if apart else None  # speaks past the devices
+        self._group = group_of_cpus(self.accelerator)
 
     @property
     def images_per_update(self) -> int:
@@ -122,3 +121,20 @@ class Run:
             (self.optimizers.discriminators, self.config.discriminator_learning_rate),
         ):
             set_learning_rate(optimizer, rate * factor)
+
+
+def forbid_tf32(config: TrainConfig) -> None:
+    """Keep matrix products of float32 in float32, whatever the environment says, and without bf16 convolutions too.
+
+    `ngan.losses.structure_loss` takes variances as differences of such products: rounded, they are noise. PyTorch's
+    default lets only convolutions have TF32; images of NVIDIA's, and Accelerate with a dynamo backend, products too.
+    """
+    torch.set_float32_matmul_precision("highest")  # on a CPU too, where "medium" is bfloat16
+    allow_tf32(torch.backends.cudnn.allow_tf32 and config.mixed_precision != "no", False)
+
+
+def group_of_cpus(accelerator: Accelerator) -> "torch.distributed.ProcessGroup | None":
+    """Return a group by which processes speak past their devices; None where the default one does."""
+    if accelerator.num_processes == 1 or accelerator.device.type == "cpu":
+        return None
+    return torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)  # a new group does not inherit it

@@ -1,5 +1,6 @@
 """Several processes: the configurations shipped for them, and that two make of a batch what one makes of it."""
 
+import datetime
 import json
 import shutil
 import signal
@@ -19,7 +20,7 @@ from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
 from ngan.launch import check_same_start
 from ngan.model import NGAN
-from ngan.run import Run
+from ngan.run import Run, group_of_cpus
 from ngan.stopping import Stop
 
 CONFIGS = ROOT / "configs"
@@ -196,6 +197,15 @@ def test_processes_agree_on_the_end_and_on_the_clock_that_the_learning_rate_foll
     told = run(15, True, [1.0, 15.0, 0.0])
     assert Run.agree(told, minutes=3.0) == (True, 3.0)
     assert told.stop.number == signal.SIGTERM
+
+
+def test_processes_with_devices_wait_a_day_for_one_another_on_their_cpus_too(monkeypatch):
+    given = []
+    monkeypatch.setattr(torch.distributed, "new_group", lambda **named: given.append(named) or "group")
+    for processes, device, group in ((1, "cuda", None), (2, "cpu", None), (2, "cuda", "group")):
+        accelerator = SimpleNamespace(num_processes=processes, device=torch.device(device))
+        assert group_of_cpus(accelerator) == group
+    assert given == [{"backend": "gloo", "timeout": datetime.timedelta(days=1)}]  # gloo's own is half an hour
 
 
 def test_processes_that_resume_from_different_folders_are_refused(tmp_path):

@@ -198,13 +198,17 @@ def test_critics_that_no_update_trained_are_left_out_with_a_word_unless_given(tr
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
-def test_without_mixed_precision_tf32_is_off(trained, tmp_path, main, monkeypatch, precision):
+def test_matrix_products_never_have_tf32_and_convolutions_with_mixed_precision_only(
+    trained, tmp_path, main, monkeypatch, precision
+):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # undone afterwards
+    torch.backends.cuda.matmul.allow_tf32 = True  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 does
     done = main(
         trained / "faces", tmp_path, *"--max_train_steps 1 --evaluate_limit 1 --mixed_precision".split(), precision
     )
     assert done.returncode == 0, done.stderr
     assert torch.backends.cudnn.allow_tf32 is (precision == "bf16")
+    assert torch.backends.cuda.matmul.allow_tf32 is False
 
 
 def test_streaming_trains_too_and_evaluates_on_a_stream(trained, tmp_path, main, monkeypatch):
