@@ -119,7 +119,8 @@ class NGAN(
         """Fill the damage of a batch of images.
 
         Args:
-            image: (N, 3, H, W), [-1, 1]; what it holds where `mask` is 1 makes no difference. Any height and width.
+            image: (N, 3, H, W), [-1, 1], of any height and width; what it holds where `mask` is 1, NaN included,
+                makes no difference.
             mask: (N, 1, H, W), {0, 1}, 1 = missing, 0 = known; None = find the damage: the sigmoid of the location
                 map takes the mask's place.
 
@@ -136,6 +137,7 @@ class NGAN(
             mask = location.sigmoid().to(image.dtype)
         else:
             mask = mask.to(image.dtype)
+            image = image.masked_fill(mask == 1, 0)  # NaN times 0 is NaN
             code_image, location = self.code_generator(image * (1 - mask), mask)
         code = composite(image, code_image, mask)
         final = self.image_generator(image * (1 - mask), code, mask)

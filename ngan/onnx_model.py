@@ -165,6 +165,7 @@ class _Graph(nn.Module):
 
     def forward(self, image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
         unknown = mask == MASK_UNKNOWN
+        image = image.masked_fill(mask == 1, 0)
         code_image, location = self.model.code_generator(torch.where(unknown, image, image * (1 - mask)), mask)
         mask = torch.where(unknown, location.sigmoid(), mask)
         code = composite(image, code_image, mask)

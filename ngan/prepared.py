@@ -81,7 +81,7 @@ class PreparedNGAN:
             mask = location.sigmoid()
             known = image * (1 - mask)
         else:
-            known = image * (1 - mask)
+            known = image.masked_fill(mask == 1, 0) * (1 - mask)
             code_image, location = self._code(known, mask)
         final = self._image(known, known.addcmul(code_image, mask), mask)  # `composite`, of which known is a part
         return NGANOutput(code_image, location, final, known.addcmul(final, mask))

@@ -1,11 +1,14 @@
 """Tests of how the networks are run: precision, backend, and the mean with the mirror image."""
 
+import copy
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from ngan import runner as runner_module
 from ngan.inference import Inpainter
 from ngan.onnx_model import export_onnx
 from ngan.runner import Runner, mirror_mean
@@ -55,6 +58,49 @@ def test_auto_takes_bfloat16_only_where_the_cpu_computes_in_it(tiny_nets, monkey
     assert runner(tiny_nets[0], device="cpu", precision="auto").precision == expected
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert runner(tiny_nets[0], device="cpu", precision="auto").precision == "float32"
+
+
+def test_a_cpu_that_does_not_compute_in_bfloat16_runs_it_unprepared(tiny_nets, batch, monkeypatch):
+    """oneDNN refuses to pack weights in it there; autocast computes in it all the same."""
+    exact = runner(tiny_nets[0])(*batch)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
+    monkeypatch.setattr(runner_module, "PreparedNGAN", None)
+    assert (runner(tiny_nets[0], precision="bfloat16")(*batch).image - exact.image).abs().max() < 0.1
+
+
+def test_nan_in_the_hole_makes_no_difference(tiny_nets, batch, tmp_path: Path):
+    """So are missing pixels often marked; both the networks as they stand and the prepared ones leave it out."""
+    pytest.importorskip("onnxruntime")
+    net, (images, masks) = tiny_nets[0].eval(), batch
+    marked = images.masked_fill(masks == 1, torch.nan)
+    (tmp_path / "model.onnx").write_bytes(export_onnx(net))
+    for run in (net, runner(net), runner(tmp_path / "model.onnx", backend="onnx", device="cpu")):
+        with torch.inference_mode():
+            for ours, expected in zip(parts(run(marked, masks)), parts(run(images, masks)), strict=True):
+                assert torch.equal(ours, expected)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda run: pickle.loads(pickle.dumps(run))])
+def test_copies_fill_alike_so_that_other_processes_can_be_given_one(tiny_nets, batch, copied):
+    run = runner(tiny_nets[0])
+    other = copied(run)
+    for ours, expected in zip(parts(other(*batch)), parts(run(*batch)), strict=True):
+        assert torch.equal(ours, expected)
+    assert (other._prepared is None) == (run._prepared is None)  # packed anew, and no slower way
+
+
+def test_weights_that_are_replaced_or_changed_are_those_that_fill(tiny_nets, batch):
+    net = tiny_nets[0]
+    run = runner(net)
+    before = run(*batch).image
+    weights = {name: value * 0.5 for name, value in net.state_dict().items()}
+    net.load_state_dict(weights, assign=True)
+    replaced = run(*batch).image
+    assert (replaced - before).abs().max() > 1e-3
+    assert torch.equal(replaced, runner(net)(*batch).image)
+    with torch.no_grad():
+        next(net.parameters()).mul_(0.5)
+    assert torch.equal(run(*batch).image, runner(net)(*batch).image)
 
 
 def test_an_exported_file_fills_as_the_model_does(tiny_nets, tmp_path: Path):
