@@ -50,13 +50,7 @@ from ngan.sources import split_names
 from ngan.start import blend_with_start, check_networks, critics_given, make_networks
 from ngan.stopping import Stop, end_with_launcher
 from ngan.tables import format_table
-from ngan.training import (
-    Losses,
-    learning_rate_factor,
-    phase,
-    train_step,
-    update_kind,
-)
+from ngan.training import Losses, learning_rate_factor, phase, train_step, update_kind
 
 VALIDATION_NAMES = ("validation", "valid", "val")  # of splits, in order of preference
 # Minutes from which on cuDNN searches for the quickest kernels. On an H200, batch 64, all five networks and the heads,
@@ -134,6 +128,8 @@ def start(run: Run) -> None:
         check_same_start(gather_object([run.counters.step]), run.folder)
     else:
         check_unused(run.folder)
+    if not run.counters.step:
+        run.counters.critics_given = critics_given(config)
     open_validation(run)
     if accelerator.is_main_process:
         warn_of_slow_bf16(config, accelerator.device)
@@ -322,7 +318,8 @@ def finish(run: Run) -> None:
 def taught_critics(run: Run) -> nn.Module | None:
     """Return the critics, if an update trained them or weights were given to them; else None, with a warning."""
     trained = run.counters.step > run.config.generator_only_steps or run.optimizers.discriminators.state
-    if trained or critics_given(run.config):
+    given = run.counters.critics_given
+    if trained or (critics_given(run.config) if given is None else given):
         return run.discriminators
     logging.warning("no update trained the critics: the model is written without them")
     return None

@@ -49,17 +49,19 @@ _FREE_FIELDS = frozenset(
 
 @dataclass
 class Counters:
-    """How far a run has come.
+    """How far a run has come, and what a later launch could not find out by itself.
 
     Attributes:
         step: updates made.
         images_seen: images of all processes.
         minutes: spent training, over all launches.
+        critics_given: whether the critics started from the weights of others; None = an older checkpoint.
     """
 
     step: int = 0
     images_seen: int = 0
     minutes: float = 0.0
+    critics_given: bool | None = None
 
 
 def save_checkpoint(
@@ -191,6 +193,11 @@ def load_checkpoint(
     if same["discriminator_optimizer"]:
         _restore(networks.discriminators, optimizers.discriminators, loaded["discriminators_adam"])
     return counters
+
+
+def is_resumed(output_dir: Path, which: str) -> bool:
+    """Tell whether a run loads a checkpoint or ends: not if it is to start anew, and if "latest" finds a fresh one."""
+    return which != "" and (which != "latest" or bool(list_checkpoints(output_dir)))
 
 
 def resume(

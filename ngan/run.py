@@ -13,12 +13,12 @@ from torch import nn
 
 from ngan.average import EMA
 from ngan.card import public_fields
-from ngan.checkpoint import Counters
+from ngan.checkpoint import Counters, is_resumed
 from ngan.config import TrainConfig
 from ngan.data import FaceSet
 from ngan.graphs import set_learning_rate
 from ngan.samples import allow_tf32
-from ngan.start import make_features
+from ngan.start import make_features, without_start
 from ngan.stopping import Stop
 from ngan.training import Networks, Optimizers, compile_networks, make_optimizers
 
@@ -57,7 +57,8 @@ class Run:
             )
         set_seed(config.seed)
         forbid_tf32(config)
-        self.generators, self.discriminators = networks(config)
+        resumed = is_resumed(self.folder, config.resume_from_checkpoint)
+        self.generators, self.discriminators = networks(without_start(config) if resumed else config)
         self.generators.to(self.accelerator.device)
         self.discriminators.to(self.accelerator.device)
         self.average = EMA(self.generators, 1000 * config.ema_half_life)

@@ -4,7 +4,10 @@ On larger patches a cell of the grid stands for more pixels, so a model of 128-p
 256-pixel faces that costs nearly the same arithmetic.
 """
 
+import contextlib
+import dataclasses
 import logging
+from collections.abc import Iterator
 
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
@@ -26,7 +29,7 @@ def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
     """Build the networks of a configuration, warm-started where it says so, in channels_last.
 
     Raises:
-        ValueError: weights to start from that belong to other networks.
+        ValueError: weights to start from that cannot be had, or belong to other networks.
     """
     torch.manual_seed(config.seed)
     generators, discriminators = _build(config)
@@ -34,13 +37,12 @@ def make_networks(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
         _start_from(generators, config.init_from, "init_from")
     critics = config.init_discriminators_from
     if critics not in ("", "none"):
-        _start_from(discriminators, critics, "init_discriminators_from", subfolder=_critics_of(critics))
+        subfolder = _critics_of(critics, "init_discriminators_from")
+        _start_from(discriminators, critics, "init_discriminators_from", subfolder)
     elif config.init_from and critics == "":
-        try:
-            _start_from(discriminators, config.init_from, "init_from", subfolder=CRITICS)
-        except LocalEntryNotFoundError:
-            raise  # the Hub does not answer: it may well hold critics
-        except FileNotFoundError:
+        if _critics_of(config.init_from, "init_from") == CRITICS:
+            _start_from(discriminators, config.init_from, "init_from", CRITICS)
+        else:
             _logger.warning("init_from=%r holds no critics: these start anew", config.init_from)
     return generators.to(memory_format=torch.channels_last), discriminators.to(memory_format=torch.channels_last)
 
@@ -49,7 +51,17 @@ def critics_given(config: TrainConfig) -> bool:
     """Tell whether a configuration's critics start from the weights of others; raises as `make_networks` does."""
     if config.init_discriminators_from:
         return config.init_discriminators_from != "none"
-    return config.init_from != "" and _critics_of(config.init_from) == CRITICS
+    return config.init_from != "" and _critics_of(config.init_from, "init_from") == CRITICS
+
+
+def without_start(config: TrainConfig) -> TrainConfig:
+    """Return the configuration by which to build networks that a checkpoint is loaded into.
+
+    All that they start from is in it, and its source may be gone by now; only `init_share` reads that again, at the
+    end: better to hear now that it cannot.
+    """
+    init_from = config.init_from if config.init_share else ""
+    return dataclasses.replace(config, init_from=init_from, init_discriminators_from="none")
 
 
 def _build(config: TrainConfig) -> tuple[NGAN, NGANDiscriminators]:
@@ -82,15 +94,25 @@ def make_features(config: TrainConfig, device: torch.device) -> ImageFeatures | 
     return features.in_bfloat16() if config.mixed_precision == "bf16" else features
 
 
-def _critics_of(source: str) -> str:
+def _critics_of(source: str, field: str) -> str:
     """Return in which folder of `source` critics are: `CRITICS`, beside a model, or "", itself."""
-    try:
-        NGANDiscriminators.from_pretrained(source, subfolder=CRITICS)
-    except LocalEntryNotFoundError:
-        raise  # the Hub does not answer
-    except FileNotFoundError:
-        return ""
+    with _named(field, source):
+        try:
+            NGANDiscriminators.from_pretrained(source, subfolder=CRITICS)
+        except LocalEntryNotFoundError:
+            raise  # the Hub does not answer: it may well hold critics
+        except FileNotFoundError:
+            return ""
     return CRITICS
+
+
+@contextlib.contextmanager
+def _named(field: str, source: str) -> Iterator[None]:
+    """Put the field before what an error within the block says: the Hub client's own words name no model."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{field}={source!r}: {error}") from error
 
 
 def check_networks(config: TrainConfig) -> None:
@@ -115,14 +137,12 @@ def _weights_for(
     module: NGAN | NGANDiscriminators, source: str, field: str, subfolder: str = ""
 ) -> dict[str, torch.Tensor]:
     """Return the weights of a folder or Hub id, on the patches of `module`."""
-    given = type(module).from_pretrained(source, subfolder=subfolder)
-    try:
+    with _named(field, source):
+        given = type(module).from_pretrained(source, subfolder=subfolder)
         if isinstance(module, NGANDiscriminators):
             weights = grow_critics_patch(given, module.code.patch)
             return _with_own_heads(module, weights, field, source)
         return grow_patch(given, module.code_generator.patch)
-    except ValueError as error:
-        raise ValueError(f"{field}={source!r}: {error}") from error
 
 
 def _with_own_heads(

@@ -11,7 +11,15 @@ from conftest import TINY
 
 import ngan.disk
 from ngan.average import EMA
-from ngan.checkpoint import Counters, check_finite, list_checkpoints, resume, save_checkpoint, set_aside_later
+from ngan.checkpoint import (
+    Counters,
+    check_finite,
+    is_resumed,
+    list_checkpoints,
+    resume,
+    save_checkpoint,
+    set_aside_later,
+)
 from ngan.draws import Batch
 from ngan.start import make_networks
 from ngan.training import Networks, make_optimizers, train_step
@@ -251,6 +259,10 @@ def test_latest_of_nothing_is_a_fresh_start_and_a_named_one_must_exist(tmp_path,
     state = State(*batch)
     state.resume(tmp_path)
     assert state.counters == Counters()
+    asked = ("", "latest", "checkpoint-0000009")
+    assert [is_resumed(tmp_path, which) for which in asked] == [False, False, True]
+    (tmp_path / "checkpoint-0000003").mkdir()
+    assert [is_resumed(tmp_path, which) for which in asked] == [False, True, True]
     with pytest.raises(ValueError, match="'checkpoint-0000009': no such folder"):
         state.resume(tmp_path, "checkpoint-0000009")
 

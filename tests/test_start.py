@@ -8,7 +8,7 @@ from conftest import TINY
 from torch.nn import functional as F
 
 from ngan.model import NGAN, NGANDiscriminators
-from ngan.start import blend_with_start, grow_critics_patch, grow_patch, make_networks
+from ngan.start import blend_with_start, grow_critics_patch, grow_patch, make_networks, without_start
 
 SIZES = {"code_width": 4, "image_width": 4, "blocks": 2, "attention_every": 2}
 
@@ -74,6 +74,24 @@ def test_a_run_starts_from_weights_that_fit_and_refuses_others(tmp_path):
         assert all(torch.equal(weight, state[name]) for name, weight in module.state_dict().items())
     with pytest.raises(ValueError, match="init_from=.*networks differ"):
         make_networks(dataclasses.replace(config, code_width=TINY.code_width + 1))
+
+
+@pytest.mark.parametrize("field", ["init_from", "init_discriminators_from"])
+@pytest.mark.parametrize("source", ["./nowhere", "nowhere/atall"])
+def test_weights_that_cannot_be_had_are_named_with_their_field(field, source, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match=f"^{field}='{source}': ."):
+        make_networks(dataclasses.replace(TINY, **{field: source}))
+
+
+def test_networks_for_a_checkpoint_ask_for_no_weights_but_those_of_a_share():
+    gone = dataclasses.replace(TINY, init_from="./nowhere", init_discriminators_from="./nowhere")
+    new = make_networks(TINY)
+    for module, built in zip(new, make_networks(without_start(gone)), strict=True):
+        state = built.state_dict()
+        assert all(torch.equal(weight, state[name]) for name, weight in module.state_dict().items())
+    with pytest.raises(ValueError, match="^init_from='./nowhere': "):
+        make_networks(without_start(dataclasses.replace(gone, init_share=0.5)))
 
 
 def test_critics_are_found_beside_a_model_and_alone(tmp_path):

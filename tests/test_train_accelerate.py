@@ -101,6 +101,23 @@ def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path, main):
     assert steps == list(range(1, 7))  # what the first launch logged after its checkpoint is not there twice
 
 
+def test_a_resume_needs_the_model_that_a_run_started_from_only_for_a_share_of_it(trained, tmp_path, main):
+    source, parts, whole = (tmp_path / name for name in ("start", "parts", "whole"))
+    arguments = "--max_train_steps 4 --generator_only_steps 4 --checkpoint_every 2 --evaluate_limit 2".split()
+    arguments += ["--init_from", str(source)]
+    shutil.copytree(trained / "run/model", source)
+    assert main(trained / "faces", whole, *arguments).returncode == 0
+    shutil.copytree(whole / "checkpoint-0000002", parts / "checkpoint-0000002")
+    shutil.rmtree(source)
+    again = (*arguments, "--resume_from_checkpoint", "latest")
+    assert_one_line(main(trained / "faces", parts, *again, "--init_share", "0.5"), f"init_from={str(source)!r}: ")
+    assert not (parts / "checkpoint-0000004").exists()
+    assert main(trained / "faces", parts, *again).returncode == 0
+    assert_same_state(parts / "checkpoint-0000004", whole / "checkpoint-0000004")
+    for name in ("model.safetensors", "discriminators/model.safetensors"):  # the critics were given, and are passed on
+        assert (parts / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
+
+
 def test_a_tracker_shows_no_update_twice(trained, tmp_path, main):
     arguments = "--max_train_steps 3 --checkpoint_every 2 --report_to tensorboard --validation_split".split() + [""]
     assert main(trained / "faces", tmp_path, *arguments).returncode == 0
