@@ -1,15 +1,22 @@
 """Many pictures at once: the share of this process, and the run over it.
 
 A picture whose output exists is left alone, so that a run that was stopped goes on where it was. Of several processes,
-as `accelerate launch` and `torchrun` start them, each takes every n-th picture; they need not speak to each other.
+as `accelerate launch` and `torchrun` start them, each takes every n-th picture; they tell each other only that they
+run and that they are done.
 """
 
+import contextlib
+import logging
 import os
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -21,10 +28,16 @@ from ngan.saving import losses, save_picture
 from ngan.stages import Result
 from ngan.tasks import COLOURED, Task
 
+if TYPE_CHECKING:
+    from torch.distributed import Store
+
 # What a picture, a model or a device can be wrong with; torch reports exhausted memory as a RuntimeError.
 REPORTED = (ValueError, OSError, RuntimeError, MemoryError, cv2.error)
 _READERS, _WRITERS = 3, 2  # threads that decode and encode while the networks run
 _AHEAD = 4  # pictures that are read ahead at most, and as many that wait to be written: this bounds the memory
+# Of processes that wait for each other, in seconds: how often each asks and tells that it runs, and how long one may
+# be silent before it is taken for dead. This is for other machines; on its own the launcher ends the rest at once.
+_ASK, _BEAT, _SILENCE = 0.3, 10.0, 300.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,30 @@ class Share:
         if not all((text or "").isdecimal() for text in given) or not int(given[0]) < int(given[1]):
             raise ValueError(f"RANK={given[0]}, WORLD_SIZE={given[1]}: must be whole numbers, RANK below WORLD_SIZE")
         return cls(int(given[0]), int(given[1]))
+
+
+@contextlib.contextmanager
+def leaving_together(share: Share) -> Iterator[None]:
+    """Keep this process, at the end of the block, until the others of its launch are at theirs, done or dead.
+
+    `torchrun`, and `accelerate launch` by way of it, ends all processes once one exits with an error, so one with a
+    picture that failed would cost the others theirs. They speak by the launcher's own store, which outlives each of
+    them as long as any waits. An exception leaves the block at once; other launchers are not waited for.
+    """
+    store = _store_of_launcher(share)
+    if store is None:
+        yield
+        return
+    ended = threading.Event()
+    threading.Thread(target=_tell_life, args=(store, share.rank, ended), daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        with contextlib.suppress(RuntimeError):  # the launcher has ended
+            store.set(f"end {share.rank}", "")
+    with contextlib.suppress(RuntimeError):
+        _wait_for_others(store, share)
 
 
 @dataclass
@@ -176,3 +213,39 @@ def _ahead(pool: ThreadPoolExecutor, tasks: Iterator[Task]) -> Iterator[tuple[Ta
         if len(reading) > _AHEAD:
             yield reading.popleft()
     yield from reading
+
+
+def _store_of_launcher(share: Share) -> "Store | None":
+    """What the processes of a launch that ends all for one's error share; None of any other, or if it is silent."""
+    if share.count == 1 or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    from torch.distributed import PrefixStore, TCPStore  # not in every build of torch
+
+    place = os.environ.get("MASTER_ADDR", ""), os.environ.get("MASTER_PORT", "")
+    try:
+        store = TCPStore(place[0], int(place[1]), is_master=False, timeout=timedelta(seconds=60))
+    except (RuntimeError, ValueError) as error:
+        logging.warning("the launcher at %s:%s is silent, others are not waited for: %s", *place, one_line(error))
+        return None
+    return PrefixStore(f"ngan {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)  # a restart's own
+
+
+def _tell_life(store: "Store", rank: int, ended: threading.Event) -> None:
+    with contextlib.suppress(RuntimeError):  # the launcher has ended
+        while not ended.wait(_BEAT):
+            store.add(f"beats {rank}", 1)
+
+
+def _wait_for_others(store: "Store", share: Share) -> None:
+    heard = {rank: (0, time.monotonic()) for rank in range(share.count) if rank != share.rank}
+    while heard:
+        for rank, (beats, since) in list(heard.items()):
+            now, beats_now = time.monotonic(), store.add(f"beats {rank}", 0)
+            if store.check([f"end {rank}"]):
+                del heard[rank]
+            elif beats_now != beats:
+                heard[rank] = beats_now, now
+            elif now - since > _SILENCE:
+                logging.warning("process %d of %d is not waited for, silent for %g s", rank + 1, share.count, _SILENCE)
+                del heard[rank]
+        time.sleep(_ASK if heard else 0)

@@ -17,7 +17,7 @@ from huggingface_hub import EvalResult, ModelCard
 from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
 from torch.utils.flop_counter import FlopCounterMode
 
-from ngan.batch import Outcome, Share, is_done, one_line, run_tasks
+from ngan.batch import Outcome, Share, is_done, leaving_together, one_line, run_tasks
 from ngan.disk import check_place, is_written_in_place, remove_stale, write_bytes
 from ngan.hub import EMBEDDED, default_model, download
 from ngan.inference import Inpainter
@@ -38,6 +38,11 @@ def inpaint(options: argparse.Namespace) -> int:
     """
     quiet_pillow()
     share = Share.of_environment()
+    with leaving_together(share):
+        return _inpaint(options, share)
+
+
+def _inpaint(options: argparse.Namespace, share: Share) -> int:
     report = _report_path(options.report, share)
     _check_not_folders(options.report, report)
     out, known = Path(options.out), (*LOSSLESS, *JPEG)
