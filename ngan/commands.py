@@ -166,7 +166,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """Measure a model on a set of faces."""
     from ngan.card import public, renew_figures  # see _plan_rows
     from ngan.data import load_faces
-    from ngan.differences import format_differences, measure_differences
+    from ngan.differences import FEWEST, format_differences, measure_differences
     from ngan.evaluation import evaluate as measure
     from ngan.evaluation import example_grid
     from ngan.off_frame import measure_off_frame
@@ -188,6 +188,8 @@ def evaluate(options: argparse.Namespace) -> int:
     _check_places(options.json, options.grid, card)
     chosen = {"limit": options.limit, "in_memory": True}
     faces = load_faces(options.dataset, options.split, image_size=model.image_size, **chosen)
+    if options.differences and len(faces) < FEWEST:  # said now, for measuring takes long and would be lost
+        raise ValueError(f"--differences: {len(faces)} faces; thirds of them need at least {FEWEST}")
     kinds = {"masks": options.masks, "damages": options.damages, "seed": options.seed}
     figures = measure(model, faces, self_ensemble=options.self_ensemble, **kinds)
     if options.off_frame:

@@ -87,6 +87,17 @@ def test_evaluate_prints_signs_that_the_terminal_has_not_as_question_marks(here,
     assert " ? " in done.stdout and Path("out.json").is_file()
 
 
+def test_too_few_faces_for_thirds_are_refused_before_the_measuring(here, dataset, model, capsys, monkeypatch):
+    def measured(*given, **how):
+        raise AssertionError("measured, to no use")
+
+    monkeypatch.setattr("ngan.evaluation.evaluate", measured)
+    picture(4).save(here / "set" / "validation" / "4.png")
+    assert main(["evaluate", "--dataset", dataset, "--differences", "--json", "out.json", "--model", model]) == 2
+    assert "--differences: 5 faces; thirds of them need at least 6" in capsys.readouterr().err.splitlines()[-1]
+    assert not Path("out.json").exists()
+
+
 def test_evaluate_can_leave_a_table_out(here, dataset, model, capsys):
     assert main(["evaluate", "--dataset", dataset, "--masks", "none", "--damages", "noise", "--model", model]) == 0
     shown = capsys.readouterr().out
