@@ -44,7 +44,7 @@ from ngan.launch import (
 from ngan.masks import make_masks
 from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
-from ngan.run import NetworkMaker, Run
+from ngan.run import NetworkMaker, Run, check_output
 from ngan.samples import sample_grid
 from ngan.sources import split_names
 from ngan.start import blend_with_start, check_networks, critics_given, make_networks
@@ -78,6 +78,7 @@ def main(arguments: list[str] | None = None, networks: NetworkMaker = make_netwo
                 )
         if os.environ.get("RANK", "0") == "0":  # the only process that pushes
             check_push(config)
+        check_output(config)
         check_tracker(config.report_to)
         check_networks(config)
         if dry_run:
@@ -189,7 +190,8 @@ def open_batches(run: Run) -> Iterator[Batch]:
     room = memory_of_each_process()
     accelerator.wait_for_everyone()  # no process takes any before all have looked
     rank, world = accelerator.process_index, accelerator.num_processes
-    return make_batches(config, rank, world, step, pin=accelerator.device.type == "cuda", room=room)
+    pin = accelerator.device.type == "cuda"
+    return make_batches(config, rank, world, step, pin=pin, room=room, count=run.count_pictures)
 
 
 def train(run: Run, batches: Iterator[Batch]) -> None:

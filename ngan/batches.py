@@ -8,7 +8,7 @@ run decides which one it is, how it is mirrored and where it is damaged.
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -85,7 +85,13 @@ class TrainingBatches(torch.utils.data.Dataset):
 
 
 def make_batches(
-    config: TrainConfig, rank: int, world_size: int, step: int, pin: bool, room: int | None = None
+    config: TrainConfig,
+    rank: int,
+    world_size: int,
+    step: int,
+    pin: bool,
+    room: int | None = None,
+    count: Callable[[int], None] | None = None,
 ) -> Iterator[Batch | Draft]:
     """Return the batches of a process from update `step` to the last.
 
@@ -96,6 +102,7 @@ def make_batches(
         step: updates already made.
         pin: hand over drafts in page-locked memory, for a device to compute the batches.
         room: bytes of memory that the pictures may take with `config.in_memory`; None = any number.
+        count: is told the number of pictures, which a stream does not know.
 
     Raises:
         FileNotFoundError: the data set is a path to nothing.
@@ -113,6 +120,8 @@ def make_batches(
         return _streamed(faces, config, rank, world_size, number, drafts=pin)
     held = {"in_memory": config.in_memory, "room": room}
     faces = load_faces(config.dataset, config.split, progress=rank == 0, **held, **common)
+    if count is not None:
+        count(len(faces))
     return iter(make_loader(TrainingBatches(faces, config, rank, world_size, drafts=pin), number, pin))
 
 

@@ -55,12 +55,14 @@ class Counters:
         step: updates made.
         images_seen: images of all processes.
         minutes: spent training, over all launches.
+        pictures: of the training set, usable ones; 0 = not known: a stream, or an older checkpoint.
         critics_given: whether the critics started from the weights of others; None = an older checkpoint.
     """
 
     step: int = 0
     images_seen: int = 0
     minutes: float = 0.0
+    pictures: int = 0
     critics_given: bool | None = None
 
 

@@ -1,6 +1,7 @@
 """The objects of one training run, and what its processes agree on."""
 
 import datetime
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from ngan.checkpoint import Counters, is_resumed
 from ngan.config import TrainConfig
 from ngan.data import FaceSet
 from ngan.graphs import set_learning_rate
+from ngan.plans import check_written
 from ngan.samples import allow_tf32
 from ngan.start import make_features, without_start
 from ngan.stopping import Stop
@@ -115,6 +117,17 @@ class Run:
         torch.distributed.all_reduce(told, group=self._group)
         return told.tolist()
 
+    def count_pictures(self, number: int) -> None:
+        """Note how many pictures the training set has; warn if they are not as many as before a resume."""
+        before, self.counters.pictures = self.counters.pictures, number
+        if before not in (0, number) and self.accelerator.is_main_process:
+            logging.warning(
+                "%s has %d training pictures, and had %d before: its batches are others from here on",
+                self.config.dataset,
+                number,
+                before,
+            )
+
     def set_learning_rates(self, factor: float) -> None:
         """Set both learning rates to a share of the configured ones."""
         for optimizer, rate in (
@@ -122,6 +135,19 @@ class Run:
             (self.optimizers.discriminators, self.config.discriminator_learning_rate),
         ):
             set_learning_rate(optimizer, rate * factor)
+
+
+def check_output(config: TrainConfig) -> None:
+    """Refuse to write among the pictures to train on: a later launch would take the run's own grids for faces.
+
+    Raises:
+        ValueError: the run's folder, or one of its folders of pictures, is or lies within the data set.
+    """
+    folder = Path(config.output_dir)
+    try:
+        check_written([folder, folder / "samples", folder / "model"], [], [config.dataset])
+    except ValueError as error:
+        raise ValueError(f"output_dir={config.output_dir!r}: {error}") from error
 
 
 def forbid_tf32(config: TrainConfig) -> None:

@@ -205,14 +205,15 @@ def test_a_file_of_the_right_length_that_is_not_as_it_was_written_is_damage_too(
     assert f"{path.parent} is damaged: {damaged}: not as it was written" in caplog.text
 
 
-def test_a_checkpoint_of_before_there_were_sums_goes_on(tmp_path, batch):
+def test_a_checkpoint_of_before_there_were_sums_and_later_counters_goes_on(tmp_path, batch):
     path = State(*batch, updates=1).save(tmp_path) / "state.json"
     state = json.loads(path.read_text())
     assert len(state.pop("sha256")) == 5
+    state["counters"] = {name: state["counters"][name] for name in ("step", "images_seen", "minutes")}
     path.write_text(json.dumps(state))
     other = State(*batch)
     other.resume(tmp_path)
-    assert other.counters.step == 1
+    assert other.counters == Counters(step=1)
 
 
 def test_a_checkpoint_is_as_readable_as_the_umask_says(tmp_path, batch):

@@ -215,6 +215,34 @@ def test_a_new_run_over_another_is_refused_and_nothing_of_that_is_lost(trained, 
     assert before == {path: path.stat().st_mtime_ns for path in (trained / "run").rglob("*")}
 
 
+@pytest.mark.parametrize(
+    ("faces", "output"),
+    [("faces", "faces"), ("faces", "faces/train/run"), ("run/samples", "run"), ("faces", "link/run")],
+)
+def test_a_run_does_not_write_among_the_pictures_to_train_on(tmp_path, main, faces, output):
+    draw_faces(tmp_path / faces)
+    (tmp_path / "link").symlink_to(tmp_path / faces)
+    before = sorted(tmp_path.rglob("*"))
+    done = main(tmp_path / faces, tmp_path / output, "--max_train_steps", "1")
+    assert_one_line(done, f"output_dir={str(tmp_path / output)!r}: ", f"lies within {tmp_path / faces}, an input")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_other_pictures_at_a_resume_are_told_of_by_their_number(tmp_path, main, caplog):
+    run = tmp_path / "run"  # the faces lie within it, which is no harm: no samples lie among them
+    draw_faces(run / "faces", train=5)
+    arguments = "--validation_split= --resume_from_checkpoint latest --max_train_steps".split()
+    assert main(run / "faces", run, *arguments, "1").returncode == 0
+    assert main(run / "faces", run, *arguments, "2").returncode == 0
+    assert "training pictures" not in caplog.text
+    draw_faces(tmp_path / "more", train=1)
+    (tmp_path / "more/train/000.png").rename(run / "faces/train/more.png")
+    assert main(run / "faces", run, *arguments, "3").returncode == 0
+    assert caplog.text.count(f"{run / 'faces'} has 6 training pictures, and had 5 before") == 1
+    state = json.loads((run / "checkpoint-0000003/state.json").read_text())
+    assert state["counters"]["pictures"] == 6
+
+
 def test_the_folder_of_a_run_is_no_checkpoint_to_go_on_from(trained, tmp_path, main):
     done = main(trained / "faces", tmp_path / "run", "--resume_from_checkpoint", str(trained / "run"))
     assert_one_line(done, "the folder of a run, not of a checkpoint", "checkpoint-0000006, or latest")
