@@ -33,6 +33,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 
+# The largest grids, in cells a side, of which the last convolution of the global and of the local critic reads one
+# cell. On a CPU, in bfloat16, the gradient of its weights is then memory that nothing was written to (PyTorch 2.13).
+_GLOBAL_CELL, _LOCAL_CELL = 16, 8
 _AT_LEAST_1 = """code_width image_width patch discriminator_width discriminator_patch embedding batch_size
     gradient_accumulation_steps max_train_steps r1_every checkpoint_every checkpoints_keep log_every sample_faces"""
 _AT_LEAST_0 = """blocks attention_every local_size hole_weight lambda_coding lambda_reconstruction
@@ -175,6 +178,14 @@ class TrainConfig:
         self._check("batch_size", self.batch_size <= 65_536, "at most 65,536")
         self._check("seed", self.seed < 2**32, "at most 4,294,967,295")  # NumPy takes no more
         self._check("local_size", self.local_size <= self.image_size, f"at most image_size = {self.image_size}")
+        if self.mixed_precision == "bf16":
+            for name, side, cells in (
+                ("image_size", self.image_size, _GLOBAL_CELL),
+                ("local_size", self.window, _LOCAL_CELL),
+            ):
+                most = cells * self.discriminator_patch
+                rule = f"above {cells} x discriminator_patch = {most}, or mixed_precision no instead of bf16"
+                self._check(name, side > most, rule)
         self._check("local_zoom", 1 <= self.local_zoom <= 8, "in [1, 8]")
         for name in ("init_share", "look_share", "find_share", "soft_share", "line_share"):
             self._check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")

@@ -20,7 +20,7 @@ def numbered(n: int) -> list[torch.Tensor]:
 def order(length: int, batches: int, **arguments: int) -> list[int]:
     """The numbers of the faces that come first, in batches of 2, with `seed`, `rank`, `world_size` as given."""
     given = {"seed": 0, "rank": 0, "world_size": 1, **arguments}
-    config = TrainConfig(image_size=16, batch_size=2, max_train_steps=100, seed=given["seed"])
+    config = TrainConfig(image_size=16, mixed_precision="no", batch_size=2, max_train_steps=100, seed=given["seed"])
     made = TrainingBatches(numbered(length), config, given["rank"], given["world_size"])
     return [round((float(image.mean()) + 1) * 127.5) for i in range(batches) for image in made[i].image]
 
@@ -45,7 +45,7 @@ def test_processes_share_an_epoch_between_them():
 def test_processes_see_together_what_one_with_their_images_sees(batch_size, world_size, find_share):
     generator = torch.Generator().manual_seed(0)
     faces = list(torch.randint(0, 256, (37, 3, 16, 16), generator=generator, dtype=torch.uint8))
-    shared = TrainConfig(image_size=16, batch_size=batch_size, find_share=find_share)
+    shared = TrainConfig(image_size=16, mixed_precision="no", batch_size=batch_size, find_share=find_share)
     alone = TrainingBatches(faces, dataclasses.replace(shared, batch_size=batch_size * world_size), 0, 1)
     parts = [TrainingBatches(faces, shared, rank, world_size) for rank in range(world_size)]
     hidden = []
@@ -68,7 +68,9 @@ def test_processes_see_different_holes():
 
 @pytest.mark.parametrize(("in_memory", "workers"), [(True, 0), (False, 0), (True, 2)])
 def test_batches_are_the_same_after_a_restart_and_from_workers(face_folder, in_memory, workers):
-    config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5, max_train_steps=4)
+    config = TrainConfig(
+        dataset=str(face_folder), image_size=16, mixed_precision="no", batch_size=5, max_train_steps=4
+    )
     whole = list(make_batches(config, 0, 1, 0, pin=False))
     again = TrainConfig(
         **{**vars(config), "in_memory": in_memory, "num_workers": workers, "gradient_accumulation_steps": 1}
@@ -83,7 +85,9 @@ def test_batches_are_the_same_after_a_restart_and_from_workers(face_folder, in_m
 
 
 def test_pictures_that_do_not_fit_into_memory_are_refused_before_any_is_decoded(face_folder, monkeypatch):
-    config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5, framing_jitter=1.0)
+    config = TrainConfig(
+        dataset=str(face_folder), image_size=16, mixed_precision="no", batch_size=5, framing_jitter=1.0
+    )
     side = source_size(16, 1.0)
     room = 12 * 3 * side**2
     assert next(make_batches(config, 0, 1, 0, pin=False, room=room)).image.shape == (5, 3, 16, 16)
@@ -102,13 +106,15 @@ def test_processes_of_a_machine_share_its_memory(monkeypatch):
 
 
 def test_a_stream_goes_on_without_end(face_folder):
-    config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5, streaming=True)
+    config = TrainConfig(dataset=str(face_folder), image_size=16, mixed_precision="no", batch_size=5, streaming=True)
     batches = list(itertools.islice(make_batches(config, 0, 1, 0, pin=False), 5))  # 2 batches a pass
     assert all(batch.image.shape == (5, 3, 16, 16) for batch in batches)
 
 
 def test_a_stream_smaller_than_a_batch_is_refused(face_folder):
-    config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5, num_workers=2, streaming=True)
+    config = TrainConfig(
+        dataset=str(face_folder), image_size=16, mixed_precision="no", batch_size=5, num_workers=2, streaming=True
+    )
     with pytest.raises(ValueError, match=r"fewer pictures than one batch for .* \(2 processes x 2 workers\)"):
         next(make_batches(config, 0, 2, 0, pin=False))
 
@@ -144,7 +150,7 @@ def test_a_gpu_gets_loader_processes_unless_told_otherwise(face_folder, monkeypa
     assert workers_for_a_gpu() == 1
     asked = []
     monkeypatch.setattr("ngan.batches.make_loader", lambda batches, *_: asked.append(batches.config.num_workers) or [])
-    config = TrainConfig(dataset=str(face_folder), image_size=16, batch_size=5)
+    config = TrainConfig(dataset=str(face_folder), image_size=16, mixed_precision="no", batch_size=5)
     for given, pin in ((-1, True), (-1, False), (0, True), (3, False)):
         make_batches(dataclasses.replace(config, num_workers=given), 0, 1, 0, pin=pin)
     assert asked == [1, 0, 0, 3]

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import torch
 
 from ngan.config import TrainConfig, parse_config
+from ngan.model import NGANDiscriminators
 
 
 def test_the_command_line_goes_over_the_file_over_the_recipe_over_the_defaults(tmp_path):
@@ -68,6 +70,8 @@ def test_a_written_configuration_reads_as_itself(tmp_path):
         ("mixed_precision", "fp16", "one of bf16, no"),
         ("report_to", "mlflow", "one of tensorboard"),
         ("patch", 0, "at least 1"),
+        ("image_size", 16, "above 16 x discriminator_patch = 16, or mixed_precision no instead of bf16"),
+        ("local_size", 8, "above 8 x discriminator_patch = 8, or mixed_precision no"),
     ],
 )
 def test_an_impossible_value_is_refused_by_name_and_rule(field, value, rule):
@@ -112,3 +116,25 @@ def test_an_unknown_option_or_value_ends_with_usage(arguments, capsys):
 def test_the_window_is_half_the_image_unless_given():
     assert TrainConfig(image_size=64).window == 32
     assert TrainConfig(image_size=64, local_size=24).window == 24
+
+
+@pytest.mark.parametrize("patch", [1, 2, 3])
+def test_sizes_are_refused_with_bf16_where_a_critic_would_read_a_single_cell_and_nowhere_else(patch):
+    """Of those convolutions oneDNN leaves the weights' gradient in bfloat16 unwritten."""
+    sides: list[int] = []
+    with torch.device("meta"):
+        critics = NGANDiscriminators(width=1, embedding=1, patch=patch)
+        for critic in (critics.code, critics.global_, critics.local):
+            for conv in critic.convs:
+                conv.register_forward_pre_hook(lambda _, given: sides.append(given[0].shape[-1]))
+        for size in range(16, 65, 8):
+            for local in (0, 8, 16, 24, 28):
+                sizes = {"image_size": size, "local_size": min(local, size), "discriminator_patch": patch}
+                window = TrainConfig(**sizes, mixed_precision="no").window
+                sides.clear()
+                critics(*(torch.empty(1, 3, side, side) for side in (size, size, window)))
+                if min(sides) > 1:
+                    TrainConfig(**sizes)
+                else:
+                    with pytest.raises(ValueError, match="mixed_precision no instead of bf16"):
+                        TrainConfig(**sizes)
