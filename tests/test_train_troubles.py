@@ -17,6 +17,7 @@ from launching import ROOT, TINY, assert_one_line, draw_faces, environment
 from PIL import Image
 
 import ngan.features
+import ngan.launch
 import train_accelerate
 from ngan.config import TrainConfig
 from ngan.launch import plain_thread_errors, warn_of_slow_bf16
@@ -286,14 +287,15 @@ def test_a_broken_line_of_the_log_does_not_stop_a_resume(trained, tmp_path, main
     assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
 
 
-def test_a_gpu_that_only_emulates_bf16_is_warned_of(monkeypatch, caplog):
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_a_device_that_only_emulates_bf16_is_warned_of(monkeypatch, caplog, device):
     for supported, precision, warned in ((True, "bf16", False), (False, "no", False), (False, "bf16", True)):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, known=supported, **__: known)
-        warn_of_slow_bf16(TrainConfig(mixed_precision=precision), torch.device("cuda"))
-        assert ("--mixed_precision no" in caplog.text) is warned
-    caplog.clear()
-    warn_of_slow_bf16(TrainConfig(), torch.device("cpu"))
-    assert not caplog.text
+        # each device is asked of its own, and never of the other
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, h=supported, **__: h == (device == "cuda"))
+        monkeypatch.setattr(ngan.launch, "_has_bfloat16", lambda h=supported: h == (device == "cpu"))
+        warn_of_slow_bf16(TrainConfig(mixed_precision=precision), torch.device(device))
+        told = f"this {device.upper().replace('CUDA', 'GPU')} has no bfloat16 of its own: --mixed_precision no"
+        assert (told in caplog.text) is bool(caplog.messages) is warned
 
 
 def test_a_signal_while_the_faces_are_loaded_ends_the_run_at_once(trained, tmp_path, main, monkeypatch):
