@@ -177,7 +177,7 @@ def run_tasks(
                     bar.update()
                     continue
                 # asked before it is written, which empties its `info`
-                notes = [*read.notes, *result.notes, *losses(result.final, task.target.suffix)]
+                notes = [*read.notes, *result.notes, *losses(result.final, task.target.suffix, read.origin)]
                 writing.append((task, notes, writers.submit(save_picture, task.target, result.final, read.origin)))
                 if len(writing) > _AHEAD:
                     settle_next()

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin
 
 from ngan.deep import carrying, content_of, decoded, in_planes
 
 MAX_PIXELS = 100_000_000  # of a picture
 MIN_SIDE = 16  # of a picture, in pixels
 _SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}  # as colour profiles call them
+_COLOUR_CHUNKS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4}  # of PNG, with their bytes
 _ONE_PICTURE = ("MPO", "HEIF", "PSD")  # formats whose further frames are previews and the like, or layers
 
 Source = Image.Image | np.ndarray | str | Path
@@ -68,6 +69,40 @@ if importlib.util.find_spec("pi_heif"):  # phone photos (HEIC); without it they 
     # Previews, depth and the like are not needed
     pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
     Image.register_open("HEIF", _HeifFile, Image.OPEN["HEIF"][1])
+
+
+def _colour_chunks(file: BinaryIO) -> tuple[tuple[bytes, bytes], ...]:
+    """Kind and content of a PNG's chunks of `_COLOUR_CHUNKS`: in its order, of a kind the first that is sound."""
+    found: dict[bytes, bytes] = {}
+    file.seek(8)
+    while len(head := file.read(8)) == 8 and head[4:] not in (b"PLTE", b"IDAT"):  # behind them they do not count
+        size, kind = struct.unpack(">I4s", head)
+        after = file.tell() + size + 4
+        if size == _COLOUR_CHUNKS.get(kind) and len(content := file.read(size)) == size and _is_sound(kind, content):
+            found.setdefault(kind, content)
+        file.seek(after)
+    return tuple(found.items())
+
+
+def _is_sound(kind: bytes, content: bytes) -> bool:
+    if kind == b"sRGB":
+        return content[0] <= 3  # rendering intents
+    if kind == b"cICP":
+        return content[2] == 0 and content[3] <= 1  # no matrix, as PNG holds RGB; of full range or not
+    numbers = struct.unpack(f">{len(content) // 4}I", content)
+    return max(numbers) < 2**31 and all(numbers[:2])  # the gamma, or the white point
+
+
+class _PngFile(PngImagePlugin.PngImageFile):
+    """A PNG that keeps `colour_chunks`: Pillow knows cICP not at all, and no order."""
+
+    def _open(self) -> None:
+        self.colour_chunks = _colour_chunks(self.fp)
+        self.fp.seek(0)
+        super()._open()
+
+
+Image.register_open("PNG", _PngFile, Image.OPEN["PNG"][1])
 
 
 class PictureError(ValueError):

@@ -51,6 +51,9 @@ _BROKEN = (
     *(OverflowError, ZeroDivisionError, struct.error),
 )
 _PROFILE_MODES = {b"GRAY": ("L", "LA", "I;16"), b"RGB ": ("RGB", "RGBA"), b"CMYK": ()}  # that a colour space fits
+# What PNG's chunks say of sRGB: 1/2.2, white, red, green and blue (x, y), each by 100,000; code points of H.273.
+_SRGB = {b"gAMA": (45455,), b"cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}
+_SRGB_CODES, _NEAR_SRGB = bytes((1, 13, 0, 1)), 0.05  # programs round them by up to so much
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Origin:
         exif: for the upright picture: without its turn, and without the thumbnail, which shows what was filled.
         xmp: for the upright picture, without thumbnails too.
         icc_profile: of the file; written where it fits the picture's mode.
+        colours: PNG's other chunks that tell how its colours are to be read, kind and content, in the file's order;
+            sRGB is left out beside a profile, as the format has it.
         dpi: across and down, or None.
         text: PNG's text by keyword.
         comment: JPEG's.
@@ -75,6 +80,7 @@ class Origin:
     exif: bytes = b""
     xmp: bytes = b""
     icc_profile: bytes = b""
+    colours: tuple[tuple[bytes, bytes], ...] = ()
     dpi: tuple[float, float] | None = None
     text: dict[str, str] = field(default_factory=dict)
     comment: bytes = b""
@@ -87,13 +93,14 @@ class Origin:
 
         Args:
             file: as `Image.open` returned it.
-            metadata: False = the colour profile and how the file is made only.
+            metadata: False = how its colours are to be read and how the file is made only.
 
         Raises:
             PictureError: its metadata is broken.
         """
         made: dict[str, Any] = {"format": file.format or "", "mode": file.mode}
         made["icc_profile"] = file.info.get("icc_profile") or b""
+        made["colours"] = getattr(file, "colour_chunks", ())  # of PNG, by `ngan.pictures`
         if file.format == "TIFF":
             made["tiff_compression"] = file.info.get("compression", "")
         if file.format in ("JPEG", "MPO"):
@@ -159,13 +166,15 @@ def longest_side(suffix: str) -> int:
     return _LONGEST.get(kind, 2**31 - 1)
 
 
-def losses(picture: Image.Image, suffix: str) -> list[str]:
-    """Tell what of a picture, as `save_picture` takes it, the format of an ending cannot hold; sentences."""
+def losses(picture: Image.Image, suffix: str, origin: Origin | None = None) -> list[str]:
+    """Tell what of a picture and its origin, as `save_picture` takes them, the format of an ending cannot hold."""
     suffix, lost = suffix.lower(), []
     if suffix not in _DEEP and (picture.mode == "I;16" or deep.sixteen_bits(picture) is not None):
         lost.append(f"{suffix} holds 8 of its 16 bits a channel; PNG and TIFF hold all.")
     if suffix in JPEG and picture.mode in ("LA", "RGBA"):
         lost.append(f"{suffix} holds no transparency: it is put on white.")
+    if suffix != ".png" and (names := _unlike_srgb(origin or Origin())):
+        lost.append(f"{suffix} holds no {' and '.join(names)}: its colours will be read otherwise; PNG holds them.")
     return lost
 
 
@@ -223,6 +232,20 @@ def quiet_pillow() -> None:
     """Keep Pillow's warnings, of broken metadata and large pictures, from a program's user: they ask for no action."""
     warnings.filterwarnings("ignore", module=r"(PIL|pi_heif)\b")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+def _unlike_srgb(origin: Origin) -> list[str]:
+    """The chunks of a PNG without which its colours are read otherwise; the newer a kind, the more it counts."""
+    chunks = dict(origin.colours)
+    if b"cICP" in chunks:
+        return [] if chunks[b"cICP"] == _SRGB_CODES else ["cICP"]
+    if origin.icc_profile or b"sRGB" in chunks:
+        return []
+    return [
+        kind.decode()
+        for kind in (b"gAMA", b"cHRM")
+        if kind in chunks and not np.allclose(np.frombuffer(chunks[kind], ">u4"), _SRGB[kind], rtol=_NEAR_SRGB)
+    ]
 
 
 def _jpeg_making(file: Image.Image) -> dict[str, Any]:
@@ -293,6 +316,8 @@ def _lossless_settings(kind: str, origin: Origin) -> dict[str, Any]:
     if kind != "PNG":
         return {}
     info = PngInfo()
+    for chunk in origin.colours:
+        info.add(*chunk)
     for keyword, value in origin.text.items():
         info.add_itxt(keyword, value, getattr(value, "lang", "") or "", getattr(value, "tkey", "") or "")
     if origin.comment:
