@@ -131,7 +131,7 @@ class TrainConfig:
     ema_half_life: float = 10.0  # of the generators' average, in thousand images; 0 = no average
     # run
     seed: int = 0  # of everything random
-    # "bf16" or "no"; losses and EMA are always float32; so is R1, in which a GPU has TF32 with "bf16"
+    # "bf16" or "no"; losses and EMA are always float32; so is R1, its convolutions in TF32 on a GPU with "bf16"
     mixed_precision: str = "bf16"
     compile: bool = False  # run the networks through torch.compile: minutes at the start, and slower on a CPU
     cuda_graphs: bool = True  # on one GPU, without accumulation: record each kind of update once, then replay it
