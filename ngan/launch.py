@@ -14,7 +14,7 @@ import torch
 from ngan.checkpoint import list_checkpoints
 from ngan.config import TrainConfig
 from ngan.disk import write_whole
-from ngan.runner import _has_bfloat16
+from ngan.runner import has_bfloat16
 
 
 def check_tracker(name: str) -> None:
@@ -44,7 +44,7 @@ def plain_thread_errors() -> Iterator[None]:
 
 def warn_of_slow_bf16(config: TrainConfig, device: torch.device) -> None:
     """Warn where a GPU or a CPU computes in bfloat16 only by way of float32: on a CPU that took nine times as long."""
-    own = {"cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False), "cpu": _has_bfloat16}
+    own = {"cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False), "cpu": has_bfloat16}
     if config.mixed_precision == "bf16" and device.type in own and not own[device.type]():
         name = "GPU" if device.type == "cuda" else "CPU"
         logging.warning("this %s has no bfloat16 of its own: --mixed_precision no may well be faster", name)

@@ -62,14 +62,14 @@ class Runner:
             return
         self.device = _usable_device(device)
         if precision == "auto":
-            precision = "bfloat16" if self.device.type == "cpu" and _has_bfloat16() else "float32"
+            precision = "bfloat16" if self.device.type == "cpu" and has_bfloat16() else "float32"
         self.precision = precision
         if not isinstance(model, NGAN):
             model = NGAN.from_pretrained(str(default_model() if model is None else model))
         self.model = model.to(self.device).eval()
         if self.device.type == "cpu":
             self.model.to(memory_format=torch.channels_last)
-            self._prepares = can_prepare() and (precision == "float32" or _has_bfloat16())
+            self._prepares = can_prepare() and (precision == "float32" or has_bfloat16())
             if self._prepares:  # _places: walking the modules at each call would take 0.2 of 8 ms
                 kept = [module._parameters for module in self.model.modules()]
                 self._places = [
@@ -137,7 +137,7 @@ def _parts(output: NGANOutput) -> tuple[torch.Tensor, ...]:
     return output.code_image, output.location, output.image, output.composite
 
 
-def _has_bfloat16() -> bool:
+def has_bfloat16() -> bool:
     """Tell whether this CPU multiplies bfloat16 by itself; one that does not is slower in it."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch from 2.8 on
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))

@@ -292,7 +292,7 @@ def test_a_device_that_only_emulates_bf16_is_warned_of(monkeypatch, caplog, devi
     for supported, precision, warned in ((True, "bf16", False), (False, "no", False), (False, "bf16", True)):
         # each device is asked of its own, and never of the other
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, h=supported, **__: h == (device == "cuda"))
-        monkeypatch.setattr(ngan.launch, "_has_bfloat16", lambda h=supported: h == (device == "cpu"))
+        monkeypatch.setattr(ngan.launch, "has_bfloat16", lambda h=supported: h == (device == "cpu"))
         warn_of_slow_bf16(TrainConfig(mixed_precision=precision), torch.device(device))
         told = f"this {device.upper().replace('CUDA', 'GPU')} has no bfloat16 of its own: --mixed_precision no"
         assert (told in caplog.text) is bool(caplog.messages) is warned
