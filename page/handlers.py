@@ -5,7 +5,6 @@ Where the editor is an output, an error is shown by `gr.Warning`: after a `gr.Er
 
 import tempfile
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,6 @@ from page.photos import Unusable
 SHOW_SIDE = 1600  # longest side of what the slider shows, in pixels; the download always has the picture's own size
 
 _CLEAR_OF_HOLE = 2  # percent of the width, between the slider's handle and the hole, and the picture's border
-_PAGES = 1000  # open ones that are told apart, far more than wait in the queue
 
 Fill = Callable[[Image.Image, Image.Image | None, Sequence | None], Result]
 
@@ -51,7 +49,6 @@ class Handlers:
         self.folder = folder
         self.examples = examples
         self.memory = Memory(seconds)
-        self._turns: OrderedDict[str | None, object] = OrderedDict()  # of each open page, its latest picture's token
 
     def open_photo(self, path: str | None, request: gr.Request | None = None) -> tuple:
         """Put a photo on the canvas.
@@ -68,12 +65,12 @@ class Handlers:
             return gr.skip(), gr.skip(), None, gr.skip(), views.message(str(error), kind="wrong"), *[gr.skip()] * 5
         value, photo = canvas.show(picture, path)
         name = self.memory.keep(photo)
-        self._turn(request)
+        self.memory.note(name, _session(request))
         hidden = gr.update(value=None, visible=False)
         gone = hidden, views.NOTHING_INSIDE, hidden, hidden, ""
         return value, name, name, None, views.message("Looking for faces…"), *gone
 
-    def find_faces(self, name: str | None) -> tuple:
+    def find_faces(self, name: str | None, request: gr.Request | None = None) -> tuple:
         """Look for faces in the opened photo; returns face picker, words and the part of the page to mark faces in."""
         try:
             photo = self.memory.get(name)
@@ -83,11 +80,18 @@ class Handlers:
         except Unusable:  # it was said when the photo was opened
             return gr.skip(), gr.skip(), gr.skip()
         faces = find_faces(np.asarray(on_white(picture)))
+        if self.memory.replaced(name, _session(request)):
+            return gr.skip(), gr.skip(), gr.skip()
         shown = views.squares(views.small(on_white(picture), canvas.PAINT_SIDE), picture.size, faces)
         return shown, views.found_words(len(faces)), gr.skip() if faces else gr.update(open=True)
 
-    def open_mask(self, path: str | None, value: dict | None, name: str | None) -> tuple:
+    def open_mask(
+        self, path: str | None, value: dict | None, name: str | None, request: gr.Request | None = None
+    ) -> tuple:
         """Paint what a mask file marks; returns editor, photo and words."""
+        turn = self.memory.latest(_session(request))
+        if self._too_late(name, request):
+            return (gr.skip(),) * 3
         try:
             drawing = canvas.read(value, self.memory.get(name))
             if path is None:
@@ -96,14 +100,17 @@ class Handlers:
         except Unusable as error:
             gr.Warning(str(error))
             return gr.skip(), gr.skip(), views.message(str(error), kind="wrong")
-        return (
-            painted,
-            self.memory.keep(photo),
-            views.message("The mask is painted. Change it if you like, then press Fill."),
-        )
+        words = views.message("The mask is painted. Change it if you like, then press Fill.")
+        shown = painted, self.memory.keep(photo, turn), words
+        return shown if turn == self.memory.latest(_session(request)) else (gr.skip(),) * 3
 
-    def mark_damage(self, value: dict | None, name: str | None, picker: dict | None) -> tuple:
+    def mark_damage(
+        self, value: dict | None, name: str | None, picker: dict | None, request: gr.Request | None = None
+    ) -> tuple:
         """Paint what looks damaged, beside what is painted already; returns editor and words."""
+        turn = self.memory.latest(_session(request))
+        if self._too_late(name, request):
+            return (gr.skip(),) * 2
         try:
             photo = self.memory.get(name)
             drawing = canvas.read(value, photo)
@@ -111,6 +118,8 @@ class Handlers:
         except (Unusable, PictureError) as error:
             gr.Warning(_words(error))
             return gr.skip(), views.message(_words(error), kind="wrong")
+        if turn != self.memory.latest(_session(request)):
+            return (gr.skip(),) * 2
         found = canvas.shrink_mask(result.mask, drawing.canvas.size)
         if not found.any():
             text = "No damage was found. Paint over the part to fill: thin scratches and writing are often missed."
@@ -121,8 +130,13 @@ class Handlers:
         text += f" Rub out or add{', such as damage elsewhere' if where else ''}, then press Fill."
         return canvas.paint(drawing.canvas, found | drawing.painted), views.message(text)
 
-    def random_hole(self, value: dict | None, name: str | None, picker: dict | None) -> tuple:
+    def random_hole(
+        self, value: dict | None, name: str | None, picker: dict | None, request: gr.Request | None = None
+    ) -> tuple:
         """Paint a random hole in place of what is painted; returns editor, photo and words."""
+        turn = self.memory.latest(_session(request))
+        if self._too_late(name, request):
+            return (gr.skip(),) * 3
         try:
             photo = self.memory.get(name)
             drawing = canvas.read(value, photo)
@@ -135,16 +149,19 @@ class Handlers:
         generator = torch.Generator()
         generator.seed()
         hole = canvas.random_hole(drawing.canvas.size, faces, generator)
-        forgotten = self.memory.keep(replace(drawing.photo, mask=None)) if drawing.photo.mask else gr.skip()
+        forgotten = self.memory.keep(replace(drawing.photo, mask=None), turn) if drawing.photo.mask else gr.skip()
         words = views.message("A random hole. Press Fill to see it filled.")
-        return canvas.paint(drawing.canvas, hole), forgotten, words
+        shown = canvas.paint(drawing.canvas, hole), forgotten, words
+        return shown if turn == self.memory.latest(_session(request)) else (gr.skip(),) * 3
 
     def fill_painted(
         self, value: dict | None, name: str | None, picker: dict | None, request: gr.Request | None = None
     ) -> tuple:
         """Fill what is painted; returns what to show of it, in the order of the page's results: of nothing, if another
         picture was opened meanwhile."""
-        turn = self._turns.get(_session(request))
+        turn = self.memory.latest(_session(request))
+        if self._too_late(name, request):
+            return (gr.skip(),) * 9
         try:
             photo = self.memory.get(name)
             drawing = canvas.read(value, photo)
@@ -152,30 +169,25 @@ class Handlers:
             if mask is None:
                 raise Unusable("Nothing is painted yet: paint over the part to fill, or let the damage be found.")
             known = views.known_faces(picker) if photo == drawing.photo else []
-            shown = self._filled(drawing, mask, _faces(picker, drawing, photo), known)
+            shown = self._filled(drawing, mask, _faces(picker, drawing, photo), known, turn)
         except (Unusable, PictureError) as error:
             gr.Warning(_words(error))
             shown = *[gr.skip()] * 8, views.message(_words(error), kind="wrong")
-        return shown if turn == self._turns.get(_session(request)) else (gr.skip(),) * 9
+        return shown if turn == self.memory.latest(_session(request)) else (gr.skip(),) * 9
 
     def try_example(self, number: int, request: gr.Request | None = None) -> tuple:
         """Open an example and fill it; returns editor and what `fill_painted` does."""
-        turn = self._turn(request)
         picture_file, mask_file = self.examples[number]
-        picture = _open(picture_file)
-        value, photo = canvas.show(picture, str(picture_file))
-        drawing = canvas.read(value, photo)
-        if mask_file is None:
-            mask = self.fill(picture, None, None).mask
-            drawing.painted = canvas.shrink_mask(mask, drawing.canvas.size)
-            value = canvas.paint(drawing.canvas, drawing.painted)
-        else:
-            value, _ = canvas.with_mask(drawing, str(mask_file))
-            mask = drawing.mask()
-        if mask.getbbox() is None:
-            raise gr.Error("No damage was found in this example by the model that is loaded.", print_exception=False)
-        shown = value, *self._filled(drawing, mask, None, [])
-        return shown if turn == self._turns.get(_session(request)) else (gr.skip(),) * 10
+        value, photo = canvas.show(_open(picture_file), str(picture_file))
+        name, before = self.memory.keep(photo), self.memory.latest(_session(request))
+        self.memory.note(name, _session(request))
+        try:
+            shown = self._example(canvas.read(value, photo), mask_file, name)
+        except Exception:
+            if not self.memory.replaced(name, _session(request)):
+                self.memory.note(before, _session(request))  # the page goes on showing that one
+            raise
+        return (gr.skip(),) * 10 if self.memory.replaced(name, _session(request)) else shown
 
     def inpaint(self, image: str | None, mask: str | None = None) -> str:
         """Fill a picture file where a mask file is white; all other pixels are returned bit for bit.
@@ -210,16 +222,29 @@ class Handlers:
             raise gr.Error(_words(error), print_exception=False) from error
         return self._write(result.mask, "damage.png")
 
-    def _turn(self, request: gr.Request | None) -> object:
-        """Note that a page has another picture now: what is still filled for it belongs to the one before."""
-        session, token = _session(request), object()
-        self._turns[session] = token
-        self._turns.move_to_end(session)
-        while len(self._turns) > _PAGES:
-            self._turns.popitem(last=False)
-        return token
+    def _too_late(self, name: str | None, request: gr.Request | None) -> bool:
+        """Whether a press of a button is of a photo that was replaced, as its canvas took long to be sent; it is told,
+        for the new photo may never have reached the page."""
+        late = self.memory.replaced(name, _session(request))
+        if late:
+            gr.Info("Another photo was opened meanwhile. If it is not on the canvas, open it again.")
+        return late
 
-    def _filled(self, drawing: canvas.Drawing, mask: Image.Image, faces: list | None, known: Sequence[Face]) -> tuple:
+    def _example(self, drawing: canvas.Drawing, mask_file: Path | None, name: str) -> tuple:
+        if mask_file is None:
+            mask = self.fill(drawing.picture, None, None).mask
+            drawing.painted = canvas.shrink_mask(mask, drawing.canvas.size)
+            value = canvas.paint(drawing.canvas, drawing.painted)
+        else:
+            value, _ = canvas.with_mask(drawing, str(mask_file))
+            mask = drawing.mask()
+        if mask.getbbox() is None:
+            raise gr.Error("No damage was found in this example by the model that is loaded.", print_exception=False)
+        return value, *self._filled(drawing, mask, None, [], name)
+
+    def _filled(
+        self, drawing: canvas.Drawing, mask: Image.Image, faces: list | None, known: Sequence[Face], turn: str | None
+    ) -> tuple:
         start = time.perf_counter()
         result = self.fill(drawing.picture, mask, faces)
         seconds = time.perf_counter() - start
@@ -235,9 +260,9 @@ class Handlers:
             gr.update(value=saved.lossless and str(saved.lossless), visible=saved.lossless is not None),
             saved.note,
             shown,
-            self.memory.keep(drawing.photo),
+            self.memory.keep(drawing.photo, turn),
             gr.update(columns=4),
-            views.summary(result, size, seconds, chosen=faces is not None),
+            views.summary(result, size, seconds, faces is not None, of_file=drawing.photo.path is not None),
         )
 
     def _write(self, picture: Image.Image, name: str) -> str:

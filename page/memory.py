@@ -12,9 +12,11 @@ from collections import OrderedDict
 from page.canvas import EXPIRED, Photo
 from page.photos import Unusable
 
+_PAGES = 1000  # open ones that are told apart, far more than wait in the queue
+
 
 class Memory:
-    """Photos by name; threads may share it.
+    """Photos by name, and which of them each open page shows; threads may share it.
 
     Args:
         seconds: for which a photo is remembered.
@@ -24,14 +26,20 @@ class Memory:
     def __init__(self, seconds: float, most: int = 2000) -> None:
         self.seconds = seconds
         self.most = most
-        self._photos: OrderedDict[str, tuple[float, Photo]] = OrderedDict()
+        self._photos: OrderedDict[str, tuple[float, Photo, str]] = OrderedDict()
+        self._latest: OrderedDict[str, str | None] = OrderedDict()  # by session
         self._lock = threading.Lock()
 
-    def keep(self, photo: Photo) -> str:
-        """Remember a photo; returns the name to ask for it."""
+    def keep(self, photo: Photo, opened: str | None = None) -> str:
+        """Remember a photo; returns the name to ask for it.
+
+        Args:
+            photo: to be remembered.
+            opened: the name that it got when it was opened; None if that is now.
+        """
         name = secrets.token_urlsafe(16)
         with self._lock:
-            self._photos[name] = time.monotonic(), photo
+            self._photos[name] = time.monotonic(), photo, opened or name
             self._forget()
         return name
 
@@ -48,6 +56,27 @@ class Memory:
             if name not in self._photos:
                 raise Unusable(EXPIRED)
             return self._photos[name][1]
+
+    def note(self, name: str | None, session: str | None) -> None:
+        """Note the photo that a page opens: what is still done for it belongs to the one before."""
+        if session is None:
+            return
+        with self._lock:
+            self._latest[session] = name
+            self._latest.move_to_end(session)
+            while len(self._latest) > _PAGES:
+                self._latest.popitem(last=False)
+
+    def latest(self, session: str | None) -> str | None:
+        """The name of the photo that a page opened last; None if nothing is known of that page."""
+        return self._latest.get(session)
+
+    def replaced(self, name: str | None, session: str | None) -> bool:
+        """Whether a page opened another photo since the one that `name` is of."""
+        latest = self.latest(session)
+        with self._lock:
+            opened = self._photos[name][2] if name in self._photos else None
+        return None not in (opened, latest) and opened != latest
 
     def _forget(self) -> None:
         old = time.monotonic() - self.seconds

@@ -159,7 +159,7 @@ def known_faces(value: dict[str, Any] | None) -> list[Face]:
     return faces
 
 
-def summary(result: Result, size: tuple[int, int], seconds: float, chosen: bool = False) -> str:
+def summary(result: Result, size: tuple[int, int], seconds: float, chosen: bool = False, of_file: bool = True) -> str:
     """What happened, in words, as HTML; never twice the same, so that it is spoken each time.
 
     Args:
@@ -167,6 +167,7 @@ def summary(result: Result, size: tuple[int, int], seconds: float, chosen: bool 
         size: (width, height) of the photo, in pixels.
         seconds: that it took.
         chosen: whether a person chose the faces; then none was looked for.
+        of_file: whether the photo is a file; one from a camera may have been larger than the canvas that came of it.
     """
     if result.mask.getbbox() is None:
         return message(" ".join(result.notes) or "Nothing was filled.")
@@ -177,7 +178,8 @@ def summary(result: Result, size: tuple[int, int], seconds: float, chosen: bool 
         faces = ", 1 face" if count == 1 else f", {count} faces"
     else:
         faces = "" if nowhere or elsewhere else ", 1 face, the picture as a whole"
-    done = f"Filled in {seconds:.1f} s{faces}. The result has the photo's full size, {size[0]} x {size[1]} pixels."
+    whose = "the photo's full size" if of_file else "the canvas's size"
+    done = f"Filled in {seconds:.1f} s{faces}. The result has {whose}, {size[0]} x {size[1]} pixels."
     notes = [note.replace(NO_FACE, "No face is marked:") if chosen else note for note in result.notes]
     if nowhere or elsewhere:
         where = "a face there" if elsewhere else "one"
