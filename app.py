@@ -175,7 +175,8 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
     def try_example(chosen: gr.SelectData, request: gr.Request) -> tuple:
         return handlers.try_example(chosen.index, request)
 
-    example = examples.select(try_example, None, [editor, *results], **busy, **network)
+    # "multiple": the one that is clicked last is the one that stays
+    example = examples.select(try_example, None, [editor, *results], trigger_mode="multiple", **busy, **network)
     of_before = [slider, inside, download, lossless, note]
     opener.upload(
         handlers.open_photo,
