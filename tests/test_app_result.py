@@ -8,7 +8,7 @@ import pytest
 import test_app_browser
 from editor import ROOT, Editor, running_page
 from PIL import Image
-from test_app_browser import CANVAS, PHONE, POINTS, check_stroke, opened, status, toast
+from test_app_browser import CANVAS, PHONE, POINTS, check_stroke, opened, result, status, toast
 
 from ngan.hub import EMBEDDED
 
@@ -114,6 +114,51 @@ def test_on_a_desk_the_tools_lie_beside_the_photo(browser, url: str, tmp_path: P
         left = box["x"] + box["width"] / 2 - width * zoom / 2
         assert tools["x"] + tools["width"] <= left + 1
         assert width * zoom > 0.8 * box["width"] or height * zoom > 0.8 * box["height"]
+
+
+def inside(part: dict[str, float], whole: dict[str, float]) -> bool:
+    """Whether a bounding box lies in another."""
+    return all(
+        whole[start] - 1 <= part[start] and part[start] + part[length] <= whole[start] + whole[length] + 1
+        for start, length in (("x", "width"), ("y", "height"))
+    )
+
+
+def test_the_full_screen_is_left_again_on_a_phone(browser, url: str):
+    screen = {"x": 0, "y": 0, "width": 390, "height": 844}
+    with opened(browser, url, "full-screen", **PHONE) as page:
+        page.locator("#examples button").nth(2).click()
+        status(page, "Filled in")
+        shown, slider = page.locator("#slider img").nth(1), page.locator("#slider")
+        shown.wait_for()
+        slider.get_by_label("Fullscreen", exact=True).click()
+        leave = slider.get_by_label("Exit fullscreen mode")
+        leave.wait_for()
+        page.wait_for_timeout(1000)
+        assert page.evaluate("[innerWidth, innerHeight]") == [390, 844]  # not zoomed out, to hold what is wider
+        assert all(inside(part.bounding_box(), screen) for part in (leave, shown))
+        leave.click()
+        leave.wait_for(state="hidden")
+
+
+@pytest.mark.parametrize("width", [780, 820, 1040])
+def test_all_examples_are_seen_beside_a_result(browser, url: str, width: int):
+    with opened(browser, url, f"examples-{width}", viewport={"width": width, "height": 900}) as page:
+        buttons = page.locator("#examples button:has(.caption-label)")
+        for filled in (False, True):
+            if filled:
+                buttons.nth(2).click()
+                status(page, "Filled in")
+            whole = page.locator("#examples").bounding_box()
+            assert buttons.count() == 4 and all(inside(button.bounding_box(), whole) for button in buttons.all())
+
+
+def test_the_example_that_is_clicked_last_is_the_one_that_stays(browser, url: str):
+    with opened(browser, url, "last") as page, Image.open(ROOT / "examples" / "astronaut.png") as last:
+        for number in (0, 2):
+            page.locator("#examples button").nth(number).click()
+        status(page, f"{last.width} x {last.height} pixels")
+        assert result(page, url)[0].shape[:2] == (last.height, last.width)
 
 
 def painted(page) -> np.ndarray:
