@@ -7,13 +7,30 @@
     own.className = `own ${kind}`;
     own.textContent = words;
   };
-  const unsay = () => status.querySelector('.own') && say('');
+  // A photo on its way: what is painted before it is on the canvas is lost, so until then nothing asks for it. The server
+  // is done before that; if the canvas takes no picture soon after, it has it already.
+  const SOON = 5000; // ms
+  let arriving = null;
+  const unsay = () => !arriving && status.querySelector('.own') && say('');
+  const arrived = (photo = arriving) => {
+    if (!arriving || photo !== arriving) return;
+    clearTimeout(arriving.timer);
+    arriving = null;
+    unsay();
+  };
   new MutationObserver((changes) => {
     const nodes = changes.map(({ target }) => (target.closest ? target : target.parentElement)).filter(Boolean);
     const tracker = status.querySelector('[data-testid="status-tracker"]');
     // emptied: the server has answered, maybe in the words that stand there already
     const answered = !lost && tracker && !tracker.textContent.trim() && nodes.some((node) => tracker.contains(node));
-    if (answered || nodes.some((node) => node.closest('.prose'))) unsay();
+    const told = nodes.some((node) => node.closest('.prose'));
+    const wrong = status.querySelector('.prose .wrong');
+    if (told && wrong) arrived();
+    else if ((answered || told) && arriving && !arriving.loads) {
+      clearTimeout(arriving.timer); // if it was refused in the words that stand there, nothing follows at all
+      arriving.timer = setTimeout(arrived, wrong ? 500 : SOON, arriving);
+    }
+    if (answered || told) unsay();
   }).observe(status, { childList: true, characterData: true, subtree: true });
   // Gradio goes on waiting for an answer when a request does not reach the server; pressing the button again does work.
   let lost = false;
@@ -27,6 +44,7 @@
     if (!String(event.reason && event.reason.message).startsWith('Connection errored out')) return;
     event.preventDefault();
     lost = true;
+    arrived();
     say(AWAY, 'wrong');
   });
   // A photo given to the canvas itself takes the way of the button too: the canvas would encode and send a phone photo
@@ -97,7 +115,9 @@
       lost = false;
       unsay();
       if (target.closest('#hole, #find')) painting = true;
-      if (target.closest('#examples')) painting = false;
+      if (!target.closest('#examples')) return;
+      painting = false;
+      arrived();
     },
     true
   );
@@ -107,6 +127,8 @@
       if (target.type !== 'file' || !target.files.length || target.closest('#editor')) return;
       lost = false;
       painting = target.matches('#mask input, [data-testid^="Mask file"]');
+      arrived();
+      if (!painting) arriving = {};
       say(painting ? 'Opening the mask file…' : 'Opening the photo…'); // on a slow line it takes a while to be sent
     },
     true
@@ -122,8 +144,17 @@
     let before = [];
     canvas.add_image_from_url = async (url) => {
       unsay();
+      const photo = painting ? null : arriving;
+      if (photo) {
+        clearTimeout(photo.timer);
+        photo.loads = true;
+      }
       before = painting ? await Promise.all((await canvas.get_blobs()).layers.map(data_url)) : [];
-      return add_image(url);
+      try {
+        return await add_image(url);
+      } finally {
+        if (photo) arrived(photo);
+      }
     };
     canvas.add_layers_from_url = async (urls) => {
       await add_layers(urls);
@@ -178,7 +209,10 @@
     show_result();
     name_parts();
     // what is told there has come of what was said
-    if (!lost && changes.some(({ addedNodes }) => [...addedNodes].some(is_toast))) unsay();
+    if (!lost && changes.some(({ addedNodes }) => [...addedNodes].some(is_toast))) {
+      arrived();
+      unsay();
+    }
   }).observe(document.body, { childList: true, subtree: true });
   status.setAttribute('aria-live', 'polite');
 }
