@@ -23,6 +23,8 @@ from ngan.faces import face_in, find_faces
 from ngan.finding import CLOSER, continued, damage_in_face, damage_in_whole, looked_again
 from ngan.framing import Face, inside, strokes, touches
 from ngan.job import NO_FACE, NO_FACE_MARKED, PART_ELSEWHERE, Job
+from ngan.levels import Levelled
+from ngan.margins import content, put_back
 from ngan.model import NGAN, NGANOutput
 from ngan.paste import (
     cell_of,
@@ -76,8 +78,9 @@ class Inpainter:
         precision: str = "auto",
         self_ensemble: bool = True,
     ) -> None:
-        self._net = Runner(model, device, backend, precision, self_ensemble)
-        self.model, self.device = self._net.model, self._net.device
+        runner = Runner(model, device, backend, precision, self_ensemble)
+        self._net = Levelled(runner)
+        self.model, self.device = runner.model, runner.device
 
     def __call__(
         self, image: Source, mask: Source | None = None, faces: Sequence[FaceLike] | None = None
@@ -147,7 +150,8 @@ class Inpainter:
 
         Returns:
             All stages, of the upright picture's size. In mask-free mode, code image and location are those of the
-            search for the damage. Outside of all faces' squares the code image is the result and the location 0.
+            search for the damage; of a picture with margins that is filled as a whole, those of the filling. Outside
+            of all faces' squares the code image is the result and the location 0.
         """
         job = self._run(image, mask, faces)
         job.warn()
@@ -197,8 +201,12 @@ class Inpainter:
     def _fill_whole(self, job: Job) -> None:
         grid = self._grid(job.picture.size)
         if job.hole is None:
-            job.whole, hole = self._look_at_whole(job.rgb)
-            job.hole = _all_of(job.rgb, hole, lambda rgb: self._look_at_whole(rgb)[1], min(job.picture.size))
+            left, top, right, bottom = box = content(job.rgb)
+            part = np.ascontiguousarray(job.rgb[top:bottom, left:right])
+            look, hole = self._look_at_whole(part)
+            hole = _all_of(part, hole, lambda rgb: self._look_at_whole(rgb)[1], min(part.shape[:2]))
+            job.hole = put_back(hole, box, job.rgb.shape[:2])
+            job.whole = look if part.shape == job.rgb.shape else None  # that of a part shows none of the whole
         if not job.check():
             return
         hole = marked(job.hole)
@@ -211,9 +219,13 @@ class Inpainter:
     def _fill_faces(self, job: Job) -> None:
         size = self.model.image_size
         if job.hole is None:
-            job.looks, hole = self._look_at_faces(job.rgb, job.faces)
-            side = max(face.side for face in job.faces)
-            job.hole = _all_of(job.rgb, hole, lambda rgb: self._look_at_faces(rgb, job.faces)[1], side)
+            left, top, right, bottom = box = content(job.rgb)
+            part = np.ascontiguousarray(job.rgb[top:bottom, left:right])
+            faces = [replace(face, x=face.x - left, y=face.y - top) for face in job.faces]
+            job.looks, hole = self._look_at_faces(part, faces)
+            side = max(face.side for face in faces)
+            hole = _all_of(part, hole, lambda rgb: self._look_at_faces(rgb, faces)[1], side)
+            job.hole = put_back(hole, box, job.rgb.shape[:2])
         if not job.check():
             return
         cuts = [cut(job.rgb, job.hole, face, size) for face in job.faces]

@@ -7,6 +7,8 @@ import torch
 # one of 1,024 colour photos is; so are all grey ones, and of sepia ones saved as JPEG of quality 75 two thirds where a
 # cell is a pixel, all where it is three wide.
 _TONE_SHARE, _TONE_OFF = 0.95, 6 / 127.5
+# Dark and faded photos have less colour, too: the limit is less by as much as their brightness varies less than usual.
+_USUAL_SPREAD, _LEAST_OFF = 0.48, 1.5 / 127.5
 _TONE_STEPS = 32  # of brightness, from black to white
 _TONE_CELLS = 64  # that must be known to tell
 _LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
@@ -34,9 +36,10 @@ def in_tone(image: torch.Tensor, seen: torch.Tensor, missing: torch.Tensor) -> t
     return torch.from_numpy(np.stack([red, green, blue])).to(image).unsqueeze(0)
 
 
-def is_toned(seen: torch.Tensor) -> bool:
-    """Tell whether an image (1, 3, h, w), [-1, 1], is in one tone: black and white, sepia or toned otherwise."""
-    return _tone(_known(seen, torch.zeros_like(seen[:, :1]))) is not None
+def is_toned(seen: torch.Tensor, missing: torch.Tensor | None = None) -> bool:
+    """Tell whether an image (1, 3, h, w), [-1, 1], is in one tone: black and white, sepia or toned otherwise; by its
+    cells where `missing`, (1, 1, h, w), is 0, or by all."""
+    return _tone(_known(seen, torch.zeros_like(seen[:, :1]) if missing is None else missing)) is not None
 
 
 def _known(seen: torch.Tensor, missing: torch.Tensor) -> np.ndarray:
@@ -55,4 +58,5 @@ def _tone(colours: np.ndarray) -> list[np.ndarray] | None:
     there = count > 0
     at, *curves = (np.bincount(steps, values)[there] / count[there] for values in (luma, *red_blue))
     off = np.abs(red_blue - [np.interp(luma, at, curve) for curve in curves]).max(axis=0)
-    return None if np.quantile(off, _TONE_SHARE) > _TONE_OFF else [at, *curves]
+    limit = max(_LEAST_OFF, _TONE_OFF * min(1.0, luma.std() / _USUAL_SPREAD))
+    return None if np.quantile(off, _TONE_SHARE) > limit else [at, *curves]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ngan.inference import Inpainter
 from ngan.margins import content, put_back
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -125,3 +126,32 @@ def test_a_hole_of_what_lies_within_comes_back_to_its_place():
     whole = put_back(hole, (10, 20, 50, 50), (60, 70))
     assert whole.sum() == 2 and whole[23:25, 17].all()
     assert put_back(~np.zeros_like(hole), (10, 20, 50, 50), (60, 70)).all()  # nothing but paper is left
+
+
+@pytest.mark.parametrize("faces", [[], [(100, 100, 300, 300)]])
+def test_the_search_for_damage_sees_no_margin_and_marks_nothing_in_it(
+    inpainter: Inpainter, face: np.ndarray, monkeypatch: pytest.MonkeyPatch, faces: list
+):
+    green, seen = (0, 255, 0), []
+    photo = framed(face, (30, 40, 30, 40), green)
+
+    def look(rgb: np.ndarray, faces: tuple | list = ()) -> tuple[list, np.ndarray]:
+        seen.append((rgb, faces))
+        hole = np.zeros(rgb.shape[:2], bool)
+        hole[:20, 50:60] = True
+        return [], hole
+
+    monkeypatch.setattr(inpainter, "_look_at_whole", look)
+    monkeypatch.setattr(inpainter, "_look_at_faces", look)
+    result = inpainter.fill(photo, faces=faces)
+    left, top, right, bottom = content(photo)
+    for rgb, looked_at in seen:
+        assert rgb.shape == (bottom - top, right - left, 3) and not (rgb == green).all(axis=-1).any()
+        for moved, own in zip(looked_at, result.faces, strict=True):
+            assert (moved.x + left, moved.y + top, moved.side) == pytest.approx((own.x, own.y, own.side))
+    assert len(seen) > 1 and bool(seen[0][1]) == bool(faces)
+    marked = np.asarray(result.mask) > 0
+    assert marked[top : top + 18, left + 52 : left + 58].all() and not marked[:top].any()
+    final = np.asarray(result.final)
+    assert final.shape == photo.shape and np.array_equal(final[~marked], photo[~marked])
+    assert (final[marked] != photo[marked]).any()
