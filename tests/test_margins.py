@@ -53,9 +53,8 @@ def test_photos_without_margins_are_left_whole(name: str):
         (20, 22, 20, 100),
         (0, 90, 0, 90),
         (90, 0, 90, 0),
-        (0, 0, 30, 0),
-        (0, 0, 0, 40),
         (25, 25, 0, 0),
+        (0, 0, 30, 40),
     ],
 )
 @pytest.mark.parametrize("grain", [0.0, 5.0])
@@ -65,6 +64,12 @@ def test_margins_on_any_sides_end_where_the_photo_begins(
     photo = framed(np.maximum(face, 30), margins, colour)  # where half of a border is black, bars beside it cannot end
     photo = grainy(photo, grain) if grain else photo
     assert np.abs(errors(photo, margins)).max() <= 2
+
+
+@pytest.mark.parametrize("margins", [(0, 0, 30, 0), (0, 40, 0, 0)])
+def test_one_side_alone_is_left(face: np.ndarray, margins: tuple[int, int, int, int]):
+    photo = framed(np.maximum(face, 30), margins, PAPER)  # it may as well be a wall with a scratch along it
+    assert content(photo) == (0, 0, photo.shape[1], photo.shape[0])
 
 
 def test_a_large_photos_margins_are_found_to_the_pixel(face: np.ndarray):
