@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, RemoteEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
@@ -14,6 +14,9 @@ from ngan.start import CRITICS
 _FAILURES = (OSError, HTTPError, RuntimeError)  # refused by the Hub, not reached, broken off in a large file
 _OVERTAKEN = (409, 412)  # what the Hub answers where another commit came between
 _TRIES = 5  # to make ours on top of it
+# What a run may have pushed and another one lacks: of other weights, it would be taken for this model's.
+_OF_A_RUN = {"samples.png", "results.json", "metrics.jsonl"}
+_OF_A_RUN |= {f"{CRITICS}/{name}" for name in (constants.CONFIG_NAME, constants.SAFETENSORS_SINGLE_FILE, CARD)}
 LAST_CHECKPOINT = "last-checkpoint"  # folder of a repository that keeps what a run goes on from
 
 
@@ -53,6 +56,7 @@ def push_model(folder: Path, metrics: Path, config: TrainConfig) -> str:
     """Push an exported folder and the run's metrics, and nothing else of the run, as one commit.
 
     A card that is there already keeps what people wrote, also while the files are on their way: see `merge_cards`.
+    Critics, figures and pictures of an earlier run go where this one has none: they are not of these weights.
 
     Args:
         folder: what `ngan.export.export_run` wrote.
@@ -109,7 +113,9 @@ def _commit(repo_id: str, files: dict[str, Path], revision: str | None) -> str:
     if (critics := f"{CRITICS}/{CARD}") in files:  # of the terms that stand above it
         texts[critics] = relicense(files[critics].read_text(encoding="utf-8"), license_in(card))
     contents = {**files, **{name: text.encode() for name, text in texts.items()}}
+    gone = _OF_A_RUN.intersection(HfApi().list_repo_files(repo_id, revision=head)) - contents.keys()
     operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
+    operations += [CommitOperationDelete(name) for name in sorted(gone)]
     options = {"commit_message": "Train NGAN", "revision": revision, "parent_commit": head}
     return HfApi().create_commit(repo_id, operations, **options).commit_url
 

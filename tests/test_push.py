@@ -249,6 +249,15 @@ def test_private_repository_and_branch(hub, train):
     assert NGAN.from_pretrained(f"{NAME}@trial").image_size == 32
 
 
+def test_nothing_of_an_earlier_runs_weights_stays_beside_others(hub, train):
+    """The card says that there are no critics and no figures; `--init_from` would have started from the old ones."""
+    assert train("first")[0] == 0
+    hub.put(NAME, {"discriminators/notes.txt": b"mine", "model.txt": b"mine"})
+    assert train("second", "--generator_only_steps", "100", "--validation_split", "")[0] == 0
+    left = {"config.json", "model.safetensors", "README.md", "train_config.json", "metrics.jsonl"}
+    assert hub.files(NAME) == left | {"discriminators/notes.txt", "model.txt"}
+
+
 def test_checkpoints_are_pushed_only_when_asked_for(hub, train):
     assert train("first", "--checkpoint_every", "1")[0] == 0
     assert not any("adam" in path for path in hub.files(NAME))
