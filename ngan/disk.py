@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from safetensors import SafetensorError
 
@@ -85,7 +86,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         if is_written_in_place(path):
             sys.stdout.flush()  # where it may lead: what was printed comes first
-            with path.open("ab") as file:
+            with _opened_in_place(path) as file:
                 file.write(content)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +107,18 @@ def is_written_in_place(path: Path) -> bool:
     if path.is_symlink() and path.parent.resolve().parts[1:2] in (("dev",), ("proc",)):
         return True
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _opened_in_place(path: Path) -> BinaryIO:
+    """Open a pipe or device; of this process's own descriptors, as /dev/stdout leads to one, that very descriptor.
+
+    Linux would open the file behind it anew, at a place of its own, where what others write to it next goes over it.
+    """
+    while path.is_symlink():
+        if os.path.realpath(path.parent) == f"/proc/{os.getpid()}/fd":
+            return os.fdopen(os.dup(int(path.name)), "wb")
+        path = path.parent / os.readlink(path)
+    return path.open("ab")
 
 
 def check_place(path: Path) -> None:

@@ -1,13 +1,16 @@
 """Files and folders that are complete or absent, on a disk that is full, and after a kill."""
 
 import errno
+import os
 import resource
+import subprocess
+import sys
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from ngan.disk import plain_os_errors, remove_partial, remove_whole, whole_folder, write_whole
+from ngan.disk import plain_os_errors, remove_partial, remove_whole, whole_folder, write_bytes, write_whole
 
 
 @pytest.fixture
@@ -73,3 +76,23 @@ def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path):
     assert names(tmp_path) == [".hidden", "a", "a/x"]
     remove_whole(tmp_path / "a")
     assert names(tmp_path) == [".hidden"]
+
+
+@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_what_comes_next_on_an_own_descriptor_does_not_go_over_what_was_written(tmp_path, place):
+    """As in a shell's `{ ngan info --json /dev/stdout; echo done; } > log`."""
+    code = "import sys; from pathlib import Path; from ngan.disk import write_bytes; print('first')\n"
+    code += "write_bytes(Path(sys.argv[1]), b'figures\\n'); print('last')"
+    with open(tmp_path / "log", "wb") as log:
+        subprocess.run([sys.executable, "-c", code, place], stdout=log, check=True)
+        os.write(log.fileno(), b"done\n")
+    assert (tmp_path / "log").read_text() == "first\nfigures\nlast\ndone\n"
+
+
+def test_a_pipe_by_a_link_of_ones_own_gets_what_is_written(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_bytes(tmp_path / "link", b"figures")
+    assert os.read(reader, 100) == b"figures"
+    os.close(reader)
