@@ -61,6 +61,8 @@ class StrictHubMixin(PyTorchModelHubMixin):
         if not strict:
             raise ValueError("strict=False: weights that do not fit are always refused; leave strict out")
         source, named = split_revision(str(pretrained_model_name_or_path))
+        if Path(source).is_file() and source.endswith(".onnx"):
+            raise FileNotFoundError(f"{source} is an exported file, which backend='onnx' runs; here give a folder")
         if Path(source).is_file():
             raise FileNotFoundError(f"{source} is a file; give the folder it lies in, {Path(source).parent}")
         if not Path(source).is_dir() and (source.startswith((".", "~", os.sep)) or source.count("/") > 1):
@@ -97,8 +99,12 @@ class StrictHubMixin(PyTorchModelHubMixin):
         try:
             with torch.device("meta"):  # no memory is taken before the weights are known to fit
                 model = cls(**{**config, **arguments})
-        except TypeError as error:
-            raise ValueError(f"{source}/{constants.CONFIG_NAME} does not fit {cls.__name__}: {error}") from error
+        except (TypeError, ValueError) as error:
+            inner = Path(source, "model")
+            of_run = (inner / constants.CONFIG_NAME).is_file()
+            advice = f"; the folder of a run: its model is {inner}" if of_run else ""
+            reason = f"{source}/{constants.CONFIG_NAME} does not fit {cls.__name__}: {error}{advice}"
+            raise ValueError(reason) from error
         path = fetch(constants.SAFETENSORS_SINGLE_FILE)
         try:
             weights = load_file(path, device=map_location)

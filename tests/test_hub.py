@@ -127,7 +127,7 @@ def test_absurd_configuration_is_refused_by_name(hub, tmp_path, field, value):
     _, files = saved(tmp_path)
     config = {**json.loads(files["config.json"]), field: value}
     hub.put(NAME, {**files, "config.json": json.dumps(config).encode()})
-    with pytest.raises(ValueError, match=field):
+    with pytest.raises(ValueError, match=f"{NAME}/config.json does not fit NGAN: {field}={value!r}: must be"):
         NGAN.from_pretrained(NAME)
 
 

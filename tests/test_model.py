@@ -235,6 +235,14 @@ def test_bad_value_in_the_config_is_refused_by_name(saved):
         NGAN.from_pretrained(saved)
 
 
+def test_the_folder_of_a_run_is_refused_with_the_place_of_its_model(saved):
+    (saved / "model").mkdir()
+    (saved / "config.json").rename(saved / "model" / "config.json")
+    (saved / "config.json").write_text('{"dataset": "faces"}')
+    with pytest.raises(ValueError, match=f"'dataset'; the folder of a run: its model is {saved / 'model'}"):
+        NGAN.from_pretrained(saved)
+
+
 def test_pickled_weights_are_never_read(saved, tiny_nets):
     (saved / "model.safetensors").unlink()
     torch.save(tiny_nets[0].state_dict(), saved / "pytorch_model.bin")
