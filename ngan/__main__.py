@@ -73,6 +73,9 @@ it needs more packages: pip install onnx onnxscript onnxruntime
 """
 
 
+_MAX_SEED = 2**32 - 1  # as of a training
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments") and not message.split()[2].startswith("-"):
@@ -222,7 +225,7 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
         "--dataset", metavar="D", type=_source, help="a data set on the Hub, or a data set folder, such as parquet"
     )
     rows.add_argument("--split", help="split of the data set (default: train)")
-    rows.add_argument("--image-column", "--image_column", metavar="C", help="of the faces, where there are several")
+    _add_image_column_option(rows)
     rows.add_argument("--mask-column", "--mask_column", metavar="M", help="of the masks; without it, --find-damage")
     _add_model_option(inpaint)
     _add_device_option(inpaint)
@@ -237,6 +240,7 @@ def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
         help="a folder of pictures, a data set folder or a data set on the Hub",
     )
     evaluate.add_argument("--split", default="validation", help="split of the data set (default: %(default)s)")
+    _add_image_column_option(evaluate)
     evaluate.add_argument(
         "--masks",
         metavar="KINDS",
@@ -253,7 +257,7 @@ def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     )
     evaluate.add_argument("--limit", metavar="N", type=int, help="take the first N faces only")
     evaluate.add_argument(
-        "--seed", metavar="S", type=int, default=0, help="of holes and damage (default: %(default)s)"
+        "--seed", metavar="S", type=_seed, default=0, help="of holes and damage (default: %(default)s)"
     )
     evaluate.add_argument(
         "--self-ensemble", action="store_true", help="measure the mean with the mirror image too, as `inpaint` fills"
@@ -291,6 +295,10 @@ def _add_device_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
 
 
+def _add_image_column_option(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--image-column", "--image_column", metavar="C", help="of the faces, where there are several")
+
+
 def _path(text: str) -> Path:
     return Path(_filled_in(text, "a file or a folder"))
 
@@ -311,6 +319,12 @@ def _filled_in(text: str, what: str) -> str:
     if not text:  # which, as a path, would be the current folder
         raise argparse.ArgumentTypeError(f"its value is empty; name {what}")
     return text
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > _MAX_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to {_MAX_SEED:,}")
+    return int(text)
 
 
 def _kinds(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:

@@ -186,7 +186,7 @@ def evaluate(options: argparse.Namespace) -> int:
         raise ValueError(f"--update-card: {source} is not a folder with a model's card, README.md")
     model = _load(options.model, options.device).model
     _check_places(options.json, options.grid, card)
-    chosen = {"limit": options.limit, "in_memory": True}
+    chosen = {"limit": options.limit, "column": options.image_column, "in_memory": True}
     faces = load_faces(options.dataset, options.split, image_size=model.image_size, **chosen)
     if options.differences and len(faces) < FEWEST:  # said now, for measuring takes long and would be lost
         raise ValueError(f"--differences: {len(faces)} faces; thirds of them need at least {FEWEST}")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from huggingface_hub import ModelCard
@@ -102,6 +103,18 @@ def test_evaluate_can_leave_a_table_out(here, dataset, model, capsys):
     assert main(["evaluate", "--dataset", dataset, "--masks", "none", "--damages", "noise", "--model", model]) == 0
     shown = capsys.readouterr().out
     assert "| noise |" in shown and "Telea" not in shown
+
+
+def test_evaluate_takes_the_column_that_is_named(here, model, capsys):
+    pictures = datasets.Features({name: datasets.Image() for name in ("image", "mask")})
+    columns = {name: [picture(seed) for seed in range(2)] for name in pictures}
+    datasets.DatasetDict({"validation": datasets.Dataset.from_dict(columns, features=pictures)}).save_to_disk("set")
+    words = ["evaluate", "--dataset", "set", "--masks", "none", "--damages", "solid", "--off-frame", "--model", model]
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "name one of them, on a command line as --image_column" in capsys.readouterr().err.splitlines()[-1]
+    assert main([*words, "--image_column", "image"]) == 0
+    assert f"{model} on 2 faces of set" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -206,6 +219,7 @@ def test_info_of_a_model_without_a_card_says_so(here, model, capsys):
     [
         (["info", "--model", "./nowhere"], "nowhere"),
         (["info", "--model", "../model/model.safetensors"], "is a file; give the folder it lies in, ../model"),
+        (["info", "--model", "../model.onnx"], "../model.onnx is an exported file, which backend='onnx' runs"),
         (["info", "--json", "."], ". is a folder; name a file"),
         (["export", "-o", "model.pt"], "model.pt: name a file that ends in .onnx"),
         (["export", "-o", "model.onnx", "--opset", "9"], "opset=9: must be from 18 to 23"),
@@ -214,6 +228,7 @@ def test_info_of_a_model_without_a_card_says_so(here, model, capsys):
 )
 def test_info_and_export_refuse_what_cannot_be_done(here, model, capsys, monkeypatch, words, message):
     monkeypatch.setenv("NGAN_MODEL", model)
+    Path("../model.onnx").touch()
     assert main(words) == 2
     assert message in only_error(capsys)
     assert os.listdir() == []

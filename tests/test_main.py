@@ -259,6 +259,8 @@ def test_each_process_has_the_device_that_the_launcher_means(here, model, monkey
         (["evaluate"], "--dataset"),
         (["evaluate", "--dataset", "d", "--masks", "center,sky"], "'sky' is not one of center"),
         (["evaluate", "--dataset", "d", "--limit", "few"], "--limit"),
+        (["evaluate", "--dataset", "d", "--seed", "-1"], "'-1' must be a whole number from 0 to 4,294,967,295"),
+        (["evaluate", "--dataset", "d", "--seed", "4294967296"], "'4294967296' must be a whole number from 0 to"),
     ],
 )
 def test_words_that_do_not_parse_are_one_line_and_status_2(here, capsys, words, message):
