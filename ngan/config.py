@@ -248,7 +248,11 @@ def parse_config(arguments: list[str] | None = None) -> tuple[TrainConfig, bool]
         ValueError: an unknown or impossible value, or a configuration file that is not one.
         SystemExit: an unknown option, as argparse does.
     """
-    parser = argparse.ArgumentParser(description="Train NGAN: face inpainting by a nested GAN.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s --dataset PATH_OR_ID --output_dir DIR [--FIELD VALUE ...] [--config FILE] [--dry-run]",
+        description="Train NGAN: face inpainting by a nested GAN.",
+        allow_abbrev=False,
+    )
     parser.add_argument("--config", help="JSON file of the fields below")
     parser.add_argument("--dry-run", action="store_true", help="check and print the configuration, then stop")
     fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
