@@ -147,7 +147,7 @@ class TrainConfig:
     half_precision_export: bool = False  # write the final weights as float16
     push_to_hub: bool = False  # push the result to the Hub
     hub_model_id: str = ""  # where to: organisation/name, or a name of one's own
-    hub_private: bool = False  # make a private repository, if there is none yet
+    hub_private: bool = False  # make a private repository; one that is there and public is refused
     hub_revision: str = ""  # branch to push to, made if need be; "" = main
     hub_strategy: str = "end"  # "end" pushes the result; "checkpoint" each checkpoint too, with optimizer states
     data_note: str = ""  # what the card says of the data and its terms, Markdown

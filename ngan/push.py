@@ -40,15 +40,19 @@ def open_repository(config: TrainConfig) -> str:
     """Make the repository and its branch, if need be, before hours of training; return the repository's full id.
 
     Raises:
-        ValueError: the Hub cannot be reached or refuses.
+        ValueError: the Hub cannot be reached or refuses, or the repository is public and a private one is asked for.
     """
     api = HfApi()
     try:
         made = api.create_repo(config.hub_model_id, private=config.hub_private or None, exist_ok=True)
+        public = config.hub_private and not api.model_info(made.repo_id).private  # one that is there stays as it is
         if config.hub_revision:
             api.create_branch(made.repo_id, branch=config.hub_revision, exist_ok=True)
     except _FAILURES as error:
         raise ValueError(f"hub_model_id={config.hub_model_id!r}: {error}") from error
+    if public:
+        advice = "make it private in its settings, name another one, or leave out --hub_private"
+        raise ValueError(f"hub_private=True: {made.repo_id} is there already, and public; {advice}")
     return made.repo_id
 
 

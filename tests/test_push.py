@@ -249,6 +249,13 @@ def test_private_repository_and_branch(hub, train):
     assert NGAN.from_pretrained(f"{NAME}@trial").image_size == 32
 
 
+def test_a_repository_that_is_public_already_is_not_taken_for_a_private_one(hub, train):
+    hub.put(NAME, {})
+    status, printed = train("run", "--hub_private")
+    assert status == 2 and f"hub_private=True: {NAME} is there already, and public" in printed
+    assert hub.files(NAME) == set() and "it/s" not in printed
+
+
 def test_nothing_of_an_earlier_runs_weights_stays_beside_others(hub, train):
     """The card says that there are no critics and no figures; `--init_from` would have started from the old ones."""
     assert train("first")[0] == 0
