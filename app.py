@@ -52,6 +52,7 @@ What is drawn is a guess and may not be how the person looks: do not take it for
 """
 OWN_TERMS = "Its weights were trained on CelebA and are for **non-commercial research** only."
 OTHER_TERMS = "What its weights were trained on, and what they may be used for, its card above says."
+SCRIPTS = ("sending.js", "page.js")  # each a function without arguments, called once the page stands
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 inpainter, source, notice = load_inpainter()
@@ -78,6 +79,12 @@ def _card() -> str:
         if card.is_file()
         else f"The model is `{source}` on the Hugging Face Hub."
     )
+
+
+def _scripts() -> str:
+    """The page's scripts as the one function that Gradio calls."""
+    calls = [f"({(PAGE / name).read_text(encoding='utf-8').strip()})();" for name in SCRIPTS]
+    return "() => {\n" + "\n".join(calls) + "\n}"
 
 
 example_files = [(ROOT / "examples" / name, mask and ROOT / "examples" / mask) for _, name, mask in EXAMPLES]
@@ -205,7 +212,7 @@ if __name__ == "__main__":
     demo.launch(
         theme=gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=FONT),
         css_paths=PAGE / "page.css",
-        js=(PAGE / "page.js").read_text(encoding="utf-8"),
+        js=_scripts(),
         max_file_size=MAX_UPLOAD,
         state_session_capacity=SESSIONS,
         enable_monitoring=False,

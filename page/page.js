@@ -41,8 +41,11 @@
     else unsay();
   });
   window.addEventListener('unhandledrejection', (event) => {
-    if (!String(event.reason && event.reason.message).startsWith('Connection errored out')) return;
+    const reason = String(event.reason && event.reason.message);
+    const refused = reason.match(/^HTTP \d+/);
+    if (!refused && !reason.startsWith('Connection errored out')) return;
     event.preventDefault();
+    if (refused) return say(`The server did not take what was sent (${refused[0]}). Press the button again.`, 'wrong');
     lost = true;
     arrived();
     say(AWAY, 'wrong');
@@ -103,6 +106,36 @@
       const bounds = measure(...given);
       [bounds.x, bounds.y, bounds.width, bounds.height] = [0, 0, canvas.width, canvas.height];
       return bounds;
+    };
+  };
+  // As often as it sends them, Gradio has the pictures drawn anew, which takes a while: whoever asks while that goes on
+  // gets the next drawing. A photo that the server sent, and that is there still, needs none: it is as it came. The photo
+  // with its paint, all in one, is drawn too, and used by nobody: it is left out.
+  const draw_seldom = (canvas) => {
+    const add_image = canvas.add_image_from_url.bind(canvas);
+    let given = {};
+    canvas.add_image_from_url = async (url) => {
+      await add_image(url);
+      const picture = fetch(url).then((answer) => (answer.ok ? answer.blob() : null));
+      given = { sprite: canvas.background_image, picture: picture.catch(() => null) };
+    };
+    const draw = async () => {
+      const { sprite, picture } = given;
+      const photo = sprite && sprite === canvas.background_image && !sprite.destroyed && (await picture);
+      const parts = { image_container: { value: null }, ...(photo && { background_layer: { value: null } }) };
+      const drawn = await Object.create(canvas.layer_manager, parts).get_blobs(canvas.width, canvas.height);
+      return photo ? { ...drawn, background: photo } : drawn;
+    };
+    let busy = Promise.resolve();
+    let next = null;
+    canvas.get_blobs = () => {
+      next ||= busy.then(() => {
+        next = null;
+        const drawing = draw();
+        busy = drawing.catch(() => {});
+        return drawing;
+      });
+      return next;
     };
   };
   // What the server paints takes the place of all that was painted, also while it was on its way: Undo brings that back,
@@ -179,6 +212,7 @@
     if (!canvas || !canvas.image_container || canvas.mended) return;
     canvas.mended = true;
     mend_bounds(canvas);
+    draw_seldom(canvas);
     keep_undo(canvas);
     canvas.dimensions.subscribe(() => fit_photo(canvas));
   };
