@@ -172,6 +172,48 @@
       reader.onload = () => resolve(reader.result);
       reader.readAsDataURL(blob);
     });
+  // "Clear canvas" takes the photo away as well, and leaves Gradio nothing to undo: here Undo brings all of it back, until
+  // another photo comes.
+  const keep_cleared = (canvas) => {
+    const [add_image, reset] = [canvas.add_image_from_url, canvas.reset_canvas].map((f) => f.bind(canvas));
+    let [photos, clearing, emptied] = [0, false, null];
+    canvas.reset_canvas = () => (emptied = reset());
+    canvas.add_image_from_url = (url) => {
+      photos += 1;
+      return add_image(url);
+    };
+    const bring_back = async (photo, layers) => {
+      await add_image(photo);
+      const { layer_manager: manager } = canvas;
+      [...manager.get_layers()].forEach(({ id }) => manager.delete_layer(id));
+      for (const layer of layers) await manager.add_layer_from_url(layer);
+      canvas.tools.get('zoom').set_zoom('fit');
+      document.querySelector('#editor button[aria-label="Brush"]').click();
+      canvas.notify('change');
+      unsay();
+    };
+    window.addEventListener(
+      'click',
+      async (event) => {
+        const button = on_canvas(event) && event.target.closest('button[aria-label="Clear canvas"]');
+        const photo = canvas.background_image;
+        if (!button || clearing || !photo || photo.destroyed) return;
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        clearing = true;
+        const { background, layers } = await canvas.get_blobs();
+        const [picture, ...paint] = await Promise.all([background, ...layers].map(data_url));
+        button.click();
+        clearing = false;
+        await emptied;
+        const then = photos;
+        const undo = () => setTimeout(() => then === photos && bring_back(picture, paint));
+        await canvas.execute_command({ name: 'Clear', execute: () => {}, undo });
+        say('The canvas is empty. Undo brings back what was on it.');
+      },
+      true
+    );
+  };
   const keep_undo = (canvas) => {
     const [add_image, add_layers] = [canvas.add_image_from_url, canvas.add_layers_from_url].map((f) => f.bind(canvas));
     let before = [];
@@ -213,6 +255,7 @@
     canvas.mended = true;
     mend_bounds(canvas);
     draw_seldom(canvas);
+    keep_cleared(canvas);
     keep_undo(canvas);
     canvas.dimensions.subscribe(() => fit_photo(canvas));
   };
