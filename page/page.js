@@ -241,7 +241,8 @@
   // The tools cover no part of a photo. On a phone, where they lie above and below, it is as wide as the canvas if they
   // leave room for its height. (A canvas that takes the height of its photo was tried: on a busy machine the editor then
   // lost what was painted.)
-  const [NARROW, TOOLS, STRIP, GAP, EDGE] = [760, 44, 50, 8, 30]; // in pixels; 760 as in page.css, 30 as in the editor
+  const [NARROW, TOOLS, STRIP, GAP] = [760, 50, 50, 8]; // in pixels; 760 as in page.css
+  const EDGE = matchMedia('(pointer: coarse)').matches ? TOOLS : 30; // 30 as in the editor
   const fit_photo = (canvas) => {
     const { width, height, target_element: place } = canvas;
     const zoom = canvas.tools.get('zoom');

@@ -108,13 +108,13 @@ def test_it_is_said_that_a_photo_is_opened_until_it_is_on_the_canvas(browser, ur
             "**/gradio_api/file=**",
         )
         done = page.locator("#status p").filter(has_text="No face was found")
-        waiting = []
-        page.route(pictures, lambda route: waiting.append(route))
+        waiting, hold = [], True
+        page.route(pictures, lambda route: waiting.append(route) if hold else route.continue_())
         photos.set_input_files(str(picture))
         done.wait_for(state="attached")
         page.wait_for_timeout(6000)  # the picture takes longer than the words that go by the clock alone
         assert waiting and page.locator("#status .own").is_visible() and not done.is_visible()
-        page.unroute(pictures)
+        hold = False
         for route in waiting:
             route.continue_()
         status(page, "No face was found")
