@@ -52,6 +52,8 @@ What is drawn is a guess and may not be how the person looks: do not take it for
 """
 OWN_TERMS = "Its weights were trained on CelebA and are for **non-commercial research** only."
 OTHER_TERMS = "What its weights were trained on, and what they may be used for, its card above says."
+CLOCK = "(...given) => [...given.slice(0, -1), performance.now()]"  # in the place of an event's last input
+SCRIPTS = ("sending.js", "page.js")  # each a function without arguments, called once the page stands
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 inpainter, source, notice = load_inpainter()
@@ -80,6 +82,12 @@ def _card() -> str:
     )
 
 
+def _scripts() -> str:
+    """The page's scripts as the one function that Gradio calls."""
+    calls = [f"({(PAGE / name).read_text(encoding='utf-8').strip()})();" for name in SCRIPTS]
+    return "() => {\n" + "\n".join(calls) + "\n}"
+
+
 example_files = [(ROOT / "examples" / name, mask and ROOT / "examples" / mask) for _, name, mask in EXAMPLES]
 handlers = Handlers(fill_photo, FOLDER, example_files, KEPT_SECONDS)
 
@@ -89,6 +97,7 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
         warning = f'<div role="alert">{views.message(notice, kind="wrong")}</div>'
         gr.HTML(warning, padding=False, elem_id="notice")
     photo = gr.Textbox(visible=False)  # the name under which the server remembers the opened photo
+    asked = gr.Number(visible=False)  # when what is about to be opened was asked for, by the page's clock
     opened = gr.Textbox(visible=False)  # the same, if the file that was given last could be opened; else empty
     with gr.Row():
         with gr.Column():  # an editor straight inside a Row may measure the whole Row
@@ -172,16 +181,22 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
     find.click(handlers.mark_damage, [editor, photo, picker], [editor, status], **busy, **network)
     filling = fill.click(handlers.fill_painted, [editor, photo, picker], results, **busy, **network)
 
-    def try_example(chosen: gr.SelectData, request: gr.Request) -> tuple:
-        return handlers.try_example(chosen.index, request)
+    def try_example(when: float, chosen: gr.SelectData, request: gr.Request) -> tuple:
+        return handlers.try_example(chosen.index, request, when)
+
+    def open_photo(path: str | None, when: float, request: gr.Request) -> tuple:
+        return handlers.open_photo(path, request, when)
 
     # "multiple": the one that is clicked last is the one that stays
-    example = examples.select(try_example, None, [editor, *results], trigger_mode="multiple", **busy, **network)
+    example = examples.select(
+        try_example, asked, [editor, *results], js=CLOCK, trigger_mode="multiple", **busy, **network
+    )
     of_before = [slider, inside, download, lossless, note]
     opener.upload(
-        handlers.open_photo,
-        opener,
+        open_photo,
+        [opener, asked],
         [editor, photo, opened, picker, status, *of_before],
+        js=CLOCK,
         cancels=[filling, example],  # those that wait; a running one sees itself that its photo is gone
         **quiet,
     ).success(handlers.find_faces, opened, [picker, status, faces_part], **quiet, **network)
@@ -205,7 +220,7 @@ if __name__ == "__main__":
     demo.launch(
         theme=gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=FONT),
         css_paths=PAGE / "page.css",
-        js=(PAGE / "page.js").read_text(encoding="utf-8"),
+        js=_scripts(),
         max_file_size=MAX_UPLOAD,
         state_session_capacity=SESSIONS,
         enable_monitoring=False,

@@ -1,6 +1,6 @@
 """The canvas: what the editor is given, and what comes back from it painted on.
 
-The editor never sees a large photo. Every press sends its canvas to the server three times over, so it gets a small
+The editor never sees a large photo. Every press has its canvas drawn and sent to the server anew, so it gets a small
 copy, and what is painted is scaled back to the photo, which stays on the server as it was uploaded. A small picture is
 enlarged for the canvas: the brush is then as large on every picture.
 """

@@ -50,8 +50,8 @@ class Handlers:
         self.examples = examples
         self.memory = Memory(seconds)
 
-    def open_photo(self, path: str | None, request: gr.Request | None = None) -> tuple:
-        """Put a photo on the canvas.
+    def open_photo(self, path: str | None, request: gr.Request | None = None, asked: float | None = None) -> tuple:
+        """Put a photo on the canvas that was `asked` for when the page's clock said so.
 
         Returns:
             Editor, photo, the same if it opened, face picker, words; and the result of the photo before, gone.
@@ -65,7 +65,7 @@ class Handlers:
             return gr.skip(), gr.skip(), None, gr.skip(), views.message(str(error), kind="wrong"), *[gr.skip()] * 5
         value, photo = canvas.show(picture, path)
         name = self.memory.keep(photo)
-        self.memory.note(name, _session(request))
+        self.memory.note(name, _session(request), asked)
         hidden = gr.update(value=None, visible=False)
         gone = hidden, views.NOTHING_INSIDE, hidden, hidden, ""
         return value, name, name, None, views.message("Looking for faces…"), *gone
@@ -175,12 +175,15 @@ class Handlers:
             shown = *[gr.skip()] * 8, views.message(_words(error), kind="wrong")
         return shown if turn == self.memory.latest(_session(request)) else (gr.skip(),) * 9
 
-    def try_example(self, number: int, request: gr.Request | None = None) -> tuple:
-        """Open an example and fill it; returns editor and what `fill_painted` does."""
+    def try_example(self, number: int, request: gr.Request | None = None, asked: float | None = None) -> tuple:
+        """Open an example and fill it; returns editor and what `fill_painted` does: of nothing, if it waited while
+        a photo was opened that was `asked` for later."""
+        if self.memory.outrun(asked, _session(request)):
+            return (gr.skip(),) * 10
         picture_file, mask_file = self.examples[number]
         value, photo = canvas.show(_open(picture_file), str(picture_file))
         name, before = self.memory.keep(photo), self.memory.latest(_session(request))
-        self.memory.note(name, _session(request))
+        self.memory.note(name, _session(request), asked)
         try:
             shown = self._example(canvas.read(value, photo), mask_file, name)
         except Exception:

@@ -27,7 +27,9 @@ class Memory:
         self.seconds = seconds
         self.most = most
         self._photos: OrderedDict[str, tuple[float, Photo, str]] = OrderedDict()
-        self._latest: OrderedDict[str, str | None] = OrderedDict()  # by session
+        self._latest: OrderedDict[str, tuple[str | None, float]] = (
+            OrderedDict()
+        )  # by session, and when it was asked for
         self._lock = threading.Lock()
 
     def keep(self, photo: Photo, opened: str | None = None) -> str:
@@ -57,19 +59,30 @@ class Memory:
                 raise Unusable(EXPIRED)
             return self._photos[name][1]
 
-    def note(self, name: str | None, session: str | None) -> None:
-        """Note the photo that a page opens: what is still done for it belongs to the one before."""
+    def note(self, name: str | None, session: str | None, asked: float | None = None) -> None:
+        """Note the photo that a page opens: what is still done for it belongs to the one before.
+
+        Args:
+            name: of the photo.
+            session: of the page.
+            asked: when the person asked for it, by the page's own clock; None = not later than what was asked before.
+        """
         if session is None:
             return
         with self._lock:
-            self._latest[session] = name
+            _, before = self._latest.get(session, (None, 0.0))
+            self._latest[session] = name, max(before, asked or 0.0)
             self._latest.move_to_end(session)
             while len(self._latest) > _PAGES:
                 self._latest.popitem(last=False)
 
     def latest(self, session: str | None) -> str | None:
         """The name of the photo that a page opened last; None if nothing is known of that page."""
-        return self._latest.get(session)
+        return self._latest.get(session, (None, 0.0))[0]
+
+    def outrun(self, asked: float | None, session: str | None) -> bool:
+        """Whether a page opened what was asked for later than `asked`, by its own clock."""
+        return asked is not None and asked < self._latest.get(session, (None, 0.0))[1]
 
     def replaced(self, name: str | None, session: str | None) -> bool:
         """Whether a page opened another photo since the one that `name` is of."""

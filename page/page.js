@@ -41,8 +41,11 @@
     else unsay();
   });
   window.addEventListener('unhandledrejection', (event) => {
-    if (!String(event.reason && event.reason.message).startsWith('Connection errored out')) return;
+    const reason = String(event.reason && event.reason.message);
+    const refused = reason.match(/^HTTP \d+/);
+    if (!refused && !reason.startsWith('Connection errored out')) return;
     event.preventDefault();
+    if (refused) return say(`The server did not take what was sent (${refused[0]}). Press the button again.`, 'wrong');
     lost = true;
     arrived();
     say(AWAY, 'wrong');
@@ -105,6 +108,36 @@
       return bounds;
     };
   };
+  // As often as it sends them, Gradio has the pictures drawn anew, which takes a while: whoever asks while that goes on
+  // gets the next drawing. A photo that the server sent, and that is there still, needs none: it is as it came. The photo
+  // with its paint, all in one, is drawn too, and used by nobody: it is left out.
+  const draw_seldom = (canvas) => {
+    const add_image = canvas.add_image_from_url.bind(canvas);
+    let given = {};
+    canvas.add_image_from_url = async (url) => {
+      await add_image(url);
+      const picture = fetch(url).then((answer) => (answer.ok ? answer.blob() : null));
+      given = { sprite: canvas.background_image, picture: picture.catch(() => null) };
+    };
+    const draw = async () => {
+      const { sprite, picture } = given;
+      const photo = sprite && sprite === canvas.background_image && !sprite.destroyed && (await picture);
+      const parts = { image_container: { value: null }, ...(photo && { background_layer: { value: null } }) };
+      const drawn = await Object.create(canvas.layer_manager, parts).get_blobs(canvas.width, canvas.height);
+      return photo ? { ...drawn, background: photo } : drawn;
+    };
+    let busy = Promise.resolve();
+    let next = null;
+    canvas.get_blobs = () => {
+      next ||= busy.then(() => {
+        next = null;
+        const drawing = draw();
+        busy = drawing.catch(() => {});
+        return drawing;
+      });
+      return next;
+    };
+  };
   // What the server paints takes the place of all that was painted, also while it was on its way: Undo brings that back,
   // as long as the picture stays the same.
   let painting = false;
@@ -139,6 +172,48 @@
       reader.onload = () => resolve(reader.result);
       reader.readAsDataURL(blob);
     });
+  // "Clear canvas" takes the photo away as well, and leaves Gradio nothing to undo: here Undo brings all of it back, until
+  // another photo comes.
+  const keep_cleared = (canvas) => {
+    const [add_image, reset] = [canvas.add_image_from_url, canvas.reset_canvas].map((f) => f.bind(canvas));
+    let [photos, clearing, emptied] = [0, false, null];
+    canvas.reset_canvas = () => (emptied = reset());
+    canvas.add_image_from_url = (url) => {
+      photos += 1;
+      return add_image(url);
+    };
+    const bring_back = async (photo, layers) => {
+      await add_image(photo);
+      const { layer_manager: manager } = canvas;
+      [...manager.get_layers()].forEach(({ id }) => manager.delete_layer(id));
+      for (const layer of layers) await manager.add_layer_from_url(layer);
+      canvas.tools.get('zoom').set_zoom('fit');
+      document.querySelector('#editor button[aria-label="Brush"]').click();
+      canvas.notify('change');
+      unsay();
+    };
+    window.addEventListener(
+      'click',
+      async (event) => {
+        const button = on_canvas(event) && event.target.closest('button[aria-label="Clear canvas"]');
+        const photo = canvas.background_image;
+        if (!button || clearing || !photo || photo.destroyed) return;
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        clearing = true;
+        const { background, layers } = await canvas.get_blobs();
+        const [picture, ...paint] = await Promise.all([background, ...layers].map(data_url));
+        button.click();
+        clearing = false;
+        await emptied;
+        const then = photos;
+        const undo = () => setTimeout(() => then === photos && bring_back(picture, paint));
+        await canvas.execute_command({ name: 'Clear', execute: () => {}, undo });
+        say('The canvas is empty. Undo brings back what was on it.');
+      },
+      true
+    );
+  };
   const keep_undo = (canvas) => {
     const [add_image, add_layers] = [canvas.add_image_from_url, canvas.add_layers_from_url].map((f) => f.bind(canvas));
     let before = [];
@@ -166,7 +241,8 @@
   // The tools cover no part of a photo. On a phone, where they lie above and below, it is as wide as the canvas if they
   // leave room for its height. (A canvas that takes the height of its photo was tried: on a busy machine the editor then
   // lost what was painted.)
-  const [NARROW, TOOLS, STRIP, GAP, EDGE] = [760, 44, 50, 8, 30]; // in pixels; 760 as in page.css, 30 as in the editor
+  const [NARROW, TOOLS, STRIP, GAP] = [760, 50, 50, 8]; // in pixels; 760 as in page.css
+  const EDGE = matchMedia('(pointer: coarse)').matches ? TOOLS : 30; // 30 as in the editor
   const fit_photo = (canvas) => {
     const { width, height, target_element: place } = canvas;
     const zoom = canvas.tools.get('zoom');
@@ -179,6 +255,8 @@
     if (!canvas || !canvas.image_container || canvas.mended) return;
     canvas.mended = true;
     mend_bounds(canvas);
+    draw_seldom(canvas);
+    keep_cleared(canvas);
     keep_undo(canvas);
     canvas.dimensions.subscribe(() => fit_photo(canvas));
   };

@@ -74,6 +74,20 @@ def test_what_was_pressed_for_a_photo_before_is_dropped(app: ModuleType, tmp_pat
     assert do.find_faces(of_example, mine)[0] != gr.skip()
 
 
+def test_an_example_that_waited_does_not_take_the_place_of_a_photo_that_was_asked_for_later(
+    app: ModuleType, tmp_path: Path
+):
+    Image.fromarray(noise_picture(60, 50)).save(tmp_path / "photo.png")
+    mine, do = SimpleNamespace(session_hash="three"), app.handlers
+    first, second, third = (do.try_example(0, mine, asked) for asked in (1.0, 2.0, 3.0))
+    assert all("Filled in" in shown[-1] for shown in (first, second, third))
+    _, photo, *_ = do.open_photo(str(tmp_path / "photo.png"), mine, 5.0)
+    assert all(part == gr.skip() for part in do.try_example(0, mine, 4.0))
+    assert do.find_faces(photo, mine)[0] != gr.skip()
+    assert "Filled in" in do.try_example(0, mine, 6.0)[-1]
+    assert "Filled in" in do.try_example(0, SimpleNamespace(session_hash="another"), 4.0)[-1]
+
+
 def test_an_example_that_fails_leaves_the_photo_that_is_open(
     app: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,5 +1,6 @@
 """Tests of the page in headless Chromium: slow or lost lines, paint that is replaced, squares hard to hold."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,6 +98,74 @@ def test_it_is_said_at_once_that_a_file_is_opened(browser, url: str, picture: Pa
                 status(page, before)
                 assert not page.locator("#status p").filter(has_text=after).is_visible()
             status(page, after)
+
+
+def test_it_is_said_that_a_photo_is_opened_until_it_is_on_the_canvas(browser, url: str, picture: Path):
+    with opened(browser, url, "arriving") as page:
+        editor, photos, pictures = (
+            Editor(page, CANVAS),
+            page.locator("#editor input[type=file]"),
+            "**/gradio_api/file=**",
+        )
+        done = page.locator("#status p").filter(has_text="No face was found")
+        waiting, hold = [], True
+        page.route(pictures, lambda route: waiting.append(route) if hold else route.continue_())
+        photos.set_input_files(str(picture))
+        done.wait_for(state="attached")
+        page.wait_for_timeout(6000)  # the picture takes longer than the words that go by the clock alone
+        assert waiting and page.locator("#status .own").is_visible() and not done.is_visible()
+        hold = False
+        for route in waiting:
+            route.continue_()
+        status(page, "No face was found")
+        again = shutil.copy(picture, picture.with_name("again.png"))  # the canvas may have it already
+        photos.set_input_files(str(again))
+        status(page, "Opening the photo")
+        status(page, "No face was found")
+        assert not page.locator("#status .own").is_visible()
+        editor.wait_for_picture()
+        editor.stroke(POINTS)
+        check_stroke(page, url, picture)
+
+
+def test_a_photo_opened_after_three_examples_is_the_one_that_stays(browser, url: str, picture: Path):
+    with opened(browser, url, "three") as page:
+        editor = Editor(page, CANVAS)
+        for number in (0, 2, 0):
+            page.locator("#examples button:has(.caption-label)").nth(number).click()
+        page.locator("#editor input[type=file]").set_input_files(str(picture))
+        status(page, "No face was found")
+        page.wait_for_timeout(5000)
+        status(page, "No face was found")
+        assert page.evaluate("[editor.width, editor.height]") == list(CANVAS)
+        editor.stroke(POINTS)
+        check_stroke(page, url, picture)
+
+
+def test_undo_brings_back_what_was_cleared_until_another_photo_comes(browser, url: str, picture: Path):
+    with opened(browser, url, "cleared") as page:
+        editor = Editor(page, CANVAS)
+        undo, clear = (editor.root.get_by_label(name, exact=True) for name in ("Undo", "Clear canvas"))
+        editor.open(picture)
+        status(page, "No face was found")
+        editor.stroke(POINTS)
+        mine = painted(page)
+        clear.click()
+        status(page, "Undo brings back")
+        page.locator("#fill").click()
+        toast(page, "Open a picture first")
+        undo.click()
+        wait_for_paint(page, mine, other=False)
+        page.wait_for_timeout(1000)
+        check_stroke(page, url, picture)
+        clear.click()
+        status(page, "Undo brings back")
+        editor.open(ROOT / "examples" / "wide.jpg")
+        status(page, "2 faces found")
+        for _ in range(2):  # the photo, and what was cleared before it
+            undo.click()
+            page.wait_for_timeout(1000)
+        assert page.evaluate("!editor.background_image || editor.background_image.destroyed")
 
 
 def test_an_error_goes_once_fill_is_pressed_again(browser, url: str):
