@@ -14,6 +14,7 @@ import contextlib
 import copy
 import importlib
 import logging
+import shlex
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ import torch
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from torch import nn
 
-from ngan.hub import download
+from ngan.hub import EMBEDDED, download
 from ngan.masks import composite
 from ngan.model import MASK_UNKNOWN, NGAN, NGANOutput, check_shapes
 
@@ -182,14 +183,24 @@ def _find(source: str) -> Path:
     if path.is_file():
         return path
     if path.is_dir() or path.suffix == ".onnx":
-        path = path / ONNX_NAME if path.is_dir() else path
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file; python -m ngan export -o {path} writes one")
-        return path
+        file = path / ONNX_NAME if path.is_dir() else path
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: no such file; {_advice(path, file)}")
+        return file
     try:
         return download(source, ONNX_NAME)
     except RemoteEntryNotFoundError as error:
         raise FileNotFoundError(f"{source} on the Hub holds no {ONNX_NAME}") from error
+
+
+def _advice(source: Path, file: Path) -> str:
+    """Say how to make an exported file that is missing, of weights in the folder `source` if that is one."""
+    command = ["python", "-m", "ngan", "export"]
+    if source.resolve() != EMBEDDED.resolve() and source.is_dir():
+        command += ["--model", str(source)]
+    if EMBEDDED.parent.resolve() in source.resolve().parents:  # a new version of the package would take its place
+        return f"{shlex.join([*command, '-o', ONNX_NAME])} writes one, which --model {ONNX_NAME} names"
+    return f"{shlex.join([*command, '-o', str(file)])} writes one"
 
 
 def _package(name: str) -> ModuleType:

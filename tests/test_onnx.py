@@ -113,8 +113,21 @@ def test_files_that_cannot_be_run_are_refused_by_name(pair, tmp_path):
     del other.metadata_props[:]
     with pytest.raises(ValueError, match="not an exported NGAN"):
         OnnxNGAN(other.SerializeToString())
-    for path in (tmp_path, tmp_path / "gone.onnx"):
-        with pytest.raises(FileNotFoundError, match="python -m ngan export -o"):
+
+
+def test_advice_on_a_missing_file_never_leads_into_the_package_nor_to_other_weights(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    own, other, run = (tmp_path / name for name in ("package/own", "package/other", "run"))
+    monkeypatch.setattr(onnx_model, "EMBEDDED", own)
+    for folder in (own, other, run):
+        folder.mkdir(parents=True)
+    for path, command in (
+        (run, f"export --model {run} -o {run}/model.onnx writes one"),
+        (run / "gone.onnx", f"export -o {run}/gone.onnx writes one"),
+        (own, "export -o model.onnx writes one, which --model model.onnx names"),
+        (other, f"export --model {other} -o model.onnx writes one, which --model model.onnx names"),
+    ):
+        with pytest.raises(FileNotFoundError, match=f"{path.name}.*: no such file; python -m ngan {command}$"):
             OnnxNGAN(path)
 
 
