@@ -25,7 +25,7 @@ import torch
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from torch import nn
 
-from ngan.hub import EMBEDDED, download
+from ngan.hub import EMBEDDED, check_hub_id, download, no_folder_either, split_revision
 from ngan.masks import composite
 from ngan.model import MASK_UNKNOWN, NGAN, NGANOutput, check_shapes
 
@@ -187,8 +187,11 @@ def _find(source: str) -> Path:
         if not file.is_file():
             raise FileNotFoundError(f"{file}: no such file; {_advice(path, file)}")
         return file
+    name = split_revision(source)[0]
+    check_hub_id(name)
     try:
-        return download(source, ONNX_NAME)
+        with no_folder_either(name):
+            return download(source, ONNX_NAME)
     except RemoteEntryNotFoundError as error:
         raise FileNotFoundError(f"{source} on the Hub holds no {ONNX_NAME}") from error
 

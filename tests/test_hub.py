@@ -86,6 +86,21 @@ def test_unknown_model_is_named(hub):
         NGAN.from_pretrained("org/none", token=TOKEN)
 
 
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_a_mistyped_folder_is_not_only_looked_for_on_the_hub(hub, monkeypatch, backend):
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(
+        FileNotFoundError, match="nothere: no such folder, and not a Hub id, which reads organisation/"
+    ):
+        Inpainter("nothere", backend=backend)
+    assert not hub.calls  # which are tried again and again where there is no network
+    with pytest.raises(RepositoryNotFoundError, match=r"And no folder runs/nothere is here\."):
+        Inpainter("runs/nothere@v1", backend=backend)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(LocalEntryNotFoundError, match=r"And no folder runs/nothere is here\."):
+        Inpainter("runs/nothere", backend=backend)
+
+
 def test_repository_of_something_else_is_refused(hub, tmp_path):
     hub.put(NAME, {"README.md": b"a data set"})
     with pytest.raises(FileNotFoundError, match=f"{NAME} on the Hub holds no config.json"):

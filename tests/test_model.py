@@ -293,9 +293,12 @@ def test_hub_repository_is_read_like_a_folder(saved, monkeypatch, tiny_nets, bat
     assert torch.equal(loaded(image, mask).composite, tiny_nets[0](image, mask).composite)
 
 
-@pytest.mark.parametrize("source", ["./nowhere", "/no/such/folder", "~/nowhere", "a/b/c"])
+@pytest.mark.parametrize("source", ["./nowhere", "/no/such/folder", "~/nowhere", "a/b/c", "nowhere", "nowhere@v1"])
 def test_a_folder_that_is_not_there_is_named(source):
-    with pytest.raises(FileNotFoundError, match=f"{source}: no such folder"):
+    name = source.split("@")[0]
+    with pytest.raises(
+        FileNotFoundError, match=f"{name}: no such folder, and not a Hub id, which reads organisation/"
+    ):
         NGAN.from_pretrained(source)
 
 
