@@ -192,6 +192,18 @@ def test_an_exported_file_comes_from_the_revision_that_is_named(hub, tmp_path):
         OnnxNGAN(NAME)
 
 
+def test_an_exported_file_is_compared_with_the_weights_that_are_in_the_cache_and_no_others(hub, tmp_path, caplog):
+    files, content = saved(tmp_path, 0)[1], export_onnx(saved(tmp_path, 1)[0])
+    hub.put(NAME, {**files, "model.onnx": content})
+    caplog.clear()  # of what the export wrote
+    OnnxNGAN(NAME)
+    assert not caplog.messages and not any("model.safetensors" in path for _, path, _ in hub.calls)
+    NGAN.from_pretrained(NAME)
+    OnnxNGAN(NAME)
+    told = f"{NAME}: model.onnx was exported from other weights than model.safetensors; export it anew"
+    assert caplog.messages == [told]
+
+
 def test_a_hub_that_holds_no_exported_file_is_told_from_one_that_does_not_answer(hub, tmp_path, monkeypatch):
     hub.put(NAME, saved(tmp_path)[1])
     with pytest.raises(FileNotFoundError, match=f"{NAME} on the Hub holds no model.onnx"):
