@@ -1,39 +1,38 @@
 """Reads the comments of a dataclass: what its source says of each field, so that --help says the same."""
 
+import ast
 import inspect
 import io
+import textwrap
 import tokenize
 
 
 def field_comments(owner: type) -> dict[str, tuple[str, str]]:
-    """Return the heading above each field of a dataclass, "" = none, and the comment that explains the field.
+    """Return, by field of a dataclass, the heading that it stands below, "" = none, and the comment that explains it.
 
-    A comment stands behind its field or on lines of its own above it; one of a single word, alone on its line, is the
-    heading of the fields below it.
+    The comment stands behind its field, within its brackets or on lines of its own above it. One of a single word on a
+    line of its own is the heading of all fields below it.
 
     Args:
-        owner: the class; without its source, as in a frozen program, nothing is returned.
+        owner: the class; if its source is not there, as in a frozen program, nothing is returned.
     """
     try:
-        source = inspect.getsource(owner)
+        source = textwrap.dedent(inspect.getsource(owner))
     except OSError:
         return {}
-    found: dict[str, tuple[str, str]] = {}
-    heading, said, name = "", [], None
-    last = None
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            words = token.string.lstrip("# ")
-            if name is None and " " not in words:
-                heading = words
-            else:
-                said.append(words)
-        elif token.type == tokenize.NAME and name is None:
-            last = token.string
-        elif token.type == tokenize.OP and token.string == ":" and name is None and token.start[1] > 0 and last:
-            name = last
-        elif token.type == tokenize.NEWLINE:
-            if name is not None:
-                found[name] = heading, " ".join(said)
-            said, name, last = [], None, None
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
+    (tree,) = ast.parse(source).body
+    found, heading, above = {}, "", 1
+    for field in tree.body:
+        if isinstance(field, ast.AnnAssign):
+            words = []
+            for line in range(above, field.end_lineno + 1):
+                text = comments.get(line, "")
+                if line < field.lineno and text and " " not in text:
+                    heading = text
+                else:
+                    words.append(text)
+            found[field.target.id] = heading, " ".join(filter(None, words))
+        above = field.end_lineno + 1
     return found
