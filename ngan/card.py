@@ -49,7 +49,7 @@ from ngan import Inpainter
 <!-- ngan: training -->
 ## Training
 
-{images:,} images of {size}x{size} pixels seen in {steps:,} updates, {hours:.2f} hours on {machine}.
+{images} of {size}x{size} pixels seen in {steps}, {hours:.2f} hours on {machine}.
 
     accelerate launch train_accelerate.py {command}
 
@@ -74,7 +74,26 @@ The full configuration is in `train_config.json`. Code image and final image are
   filled worse, and drawn towards what is common there.
 - Large holes come out softer than their surroundings; glasses, hands, hats and text are often lost.
 <!-- /ngan: limits -->
+
+<!-- ngan: citation -->
+## Citation
+
+The paper that this model follows:
+
+```bibtex
+{citation}
+```
+<!-- /ngan: citation -->
 """
+_CITATION = """@article{li2019ngan,
+  author  = {Li, Z. and Zhu, H. and Cao, L. and Jiao, L. and Zhong, Y. and Ma, A.},
+  title   = {Face Inpainting via Nested Generative Adversarial Networks},
+  journal = {IEEE Access},
+  volume  = {7},
+  pages   = {155462--155471},
+  year    = {2019},
+  doi     = {10.1109/ACCESS.2019.2949614}
+}"""
 _FILL = '("face.png", "mask.png").save("filled.png")'
 _PATHS = ("dataset", "output_dir", "resume_from_checkpoint", "init_from", "init_discriminators_from")  # or Hub ids
 _PICTURE = "![corrupted, code image, location, filled, truth](samples.png)\n\n"
@@ -113,9 +132,9 @@ def write_card(
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
         dtype="float16" if config.half_precision_export else "float32",
         data=config.data_note or _NO_NOTE.format(dataset=written["dataset"]),
-        images=counters.images_seen,
+        images=_count(counters.images_seen, "image"),
         size=config.image_size,
-        steps=counters.step,
+        steps=_count(counters.step, "update"),
         hours=counters.minutes / 60,
         machine=_machine(),
         command=command + " --output_dir runs/x",
@@ -123,6 +142,7 @@ def write_card(
         files=_WITH_CRITICS if (folder / CRITICS).is_dir() else _WITHOUT_CRITICS,
         critics=_critics(config, counters),
         figures=_figures(result),
+        citation=_CITATION,
     )
     data = ModelCardData(
         library_name="ngan",
@@ -162,6 +182,10 @@ def renew_figures(folder: Path, result: dict[str, Any]) -> None:
     write_bytes(path, renewed.encode())
 
 
+def _count(number: int, one: str) -> str:
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
 def _usage(config: TrainConfig) -> str:
     """Return a line of Python that fills a picture with the model, from wherever the card will lie."""
     if "/" not in config.hub_model_id:
@@ -177,9 +201,10 @@ def _distance(config: TrainConfig) -> str:
 
 
 def _critics(config: TrainConfig, counters: Counters) -> str:
+    alone = _count(config.generator_only_steps, "update")
     if counters.step > config.generator_only_steps:
-        return f"the critics join after {config.generator_only_steps:,} updates."
-    return f"no critic took part, since they join after {config.generator_only_steps:,} updates."
+        return f"the critics join after {alone}."
+    return f"no critic took part, since they join after {alone}."
 
 
 def _license(config: TrainConfig) -> dict[str, str]:
@@ -213,11 +238,11 @@ def _figures(result: dict[str, Any] | None) -> str:
         return "Not measured: the run had no validation split."
     size = result["image_size"]
     return (
-        f"{result['n']:,} faces of the split `{result['split']}` at {size}x{size}; composite against truth "
+        f"{_count(result['n'], 'face')} of the split `{result['split']}` at {size}x{size}; composite against truth "
         "rounded to 8 bits; means over images; the same seeded holes for every method. Hole: the hole's pixels only; "
-        f"border: {result['border_width']} pixels to each side of its border. Off frame: faces up to 18 % larger or "
-        "smaller, 6 % of the side away and turned by 8 degrees, as those found in photos are. IoU: of the damage "
-        f"found without a mask.\n\n{format_table(result)}{_differences(result)}"
+        f"border: {_count(result['border_width'], 'pixel')} to each side of its border. Off frame: faces up to 18 % "
+        "larger or smaller, 6 % of the side away and turned by 8 degrees, as those found in photos are. IoU: of the "
+        f"damage found without a mask.\n\n{format_table(result)}{_differences(result)}"
     )
 
 

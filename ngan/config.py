@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ngan.comments import field_comments
 from ngan.losses import DISTANCES
 from ngan.masks import MASK_KINDS
 from ngan.optimizers import OPTIMIZERS
@@ -47,12 +48,13 @@ _AT_LEAST_0 = """blocks attention_every local_size hole_weight lambda_coding lam
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything a run needs to be told; immutable, checked when made.
+    """Everything a run needs to be told; immutable, checked when made. Its comments are what --help says.
 
     Raises:
         ValueError: a value that no run can use, with its name and the rule.
     """
 
+    # data
     dataset: str = ""  # Hub id, folder of pictures, parquet or `save_to_disk` folder
     output_dir: str = ""  # where checkpoints, samples, metrics and the model go
     split: str = "train"  # split to train on
@@ -256,12 +258,17 @@ def parse_config(arguments: list[str] | None = None) -> tuple[TrainConfig, bool]
     parser.add_argument("--config", help="JSON file of the fields below")
     parser.add_argument("--dry-run", action="store_true", help="check and print the configuration, then stop")
     fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
+    comments, groups = field_comments(TrainConfig), {}
     for name, field in fields.items():
-        about = {"default": None, "metavar": field.type.__name__, "help": f"default: {field.default!r}"}
+        heading, explained = comments.get(name, ("fields", ""))
+        if heading not in groups:
+            groups[heading] = parser.add_argument_group(heading)
+        told = f"{explained} (default: {field.default!r})".strip().replace("%", "%%")
+        about = {"default": None, "metavar": field.type.__name__, "help": told}
         if field.type is bool:  # --name alone says true
-            parser.add_argument(f"--{name}", type=_parse_bool, nargs="?", const=True, **about)
+            groups[heading].add_argument(f"--{name}", type=_parse_bool, nargs="?", const=True, **about)
         else:
-            parser.add_argument(f"--{name}", type=field.type, **about)
+            groups[heading].add_argument(f"--{name}", type=field.type, **about)
     given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
     path, dry_run = given.pop("config", None), given.pop("dry_run")
     values = _read_config(Path(path), fields) if path else {}

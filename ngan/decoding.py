@@ -8,7 +8,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ngan.pictures import on_white, read_picture
 
@@ -35,6 +35,8 @@ def decode_square(raw: dict[str, Any] | None, image_size: int) -> torch.Tensor |
         with Image.open(_open(raw)) as image:
             image.draft(None, (2 * image_size, 2 * image_size))  # JPEG decodes a large photo at a fraction of its size
             return _to_square(on_white(read_picture(image)), image_size)
+    except UnidentifiedImageError:  # whose own words are the address of the bytes
+        return "not a picture of a format that can be read"
     except _BROKEN as error:
         return f"{type(error).__name__}: {error}"
 

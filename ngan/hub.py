@@ -1,11 +1,13 @@
 """Which model is loaded when nobody names one, how the Hub's models are named, and how their files are fetched."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HTTPError
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 EMBEDDED = Path(__file__).parent / "pretrained" / "ngan-celeba-128"
 
@@ -40,6 +42,26 @@ def split_revision(source: str) -> tuple[str, str | None]:
         return source, None
     name, revision = source.split("@", 1)
     return name, revision
+
+
+def check_hub_id(source: str) -> None:
+    """Refuse the name of a model that is no folder here and cannot be one on the Hub, before the Hub is asked.
+
+    Raises:
+        FileNotFoundError: so it is.
+    """
+    if not Path(source).is_dir() and (source.startswith((".", "~", os.sep)) or source.count("/") != 1):
+        raise FileNotFoundError(f"{source}: no such folder, and not a Hub id, which reads organisation/name")
+
+
+@contextlib.contextmanager
+def no_folder_either(source: str) -> Iterator[None]:
+    """Add to the Hub's refusal or silence, within the block, that no folder of that name is here."""
+    try:
+        yield
+    except (RepositoryNotFoundError, LocalEntryNotFoundError) as error:  # the second, if the Hub does not answer
+        error.args = (f"{error} And no folder {source} is here.",)
+        raise
 
 
 def download(source: str, name: str, **options: Any) -> Path:

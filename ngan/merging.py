@@ -20,9 +20,10 @@ _LOG = logging.getLogger("ngan")
 def merge_cards(theirs: str, ours: str) -> str:
     """Renew what the project wrote in a card, and keep what people did; a warning names what is kept otherwise.
 
-    Fields of the front matter and sections are the project's where they are as its record says that it wrote them.
-    Cards without a record count as written by people, but for the sections of training and figures and the
-    model-index, which are of the weights and renewed always.
+    Fields of the front matter and sections are the project's where they are as its record says that it wrote them. A
+    section that the project has had only since then comes at the end. Cards without a record count as written by
+    people, but for the sections of training and figures and the model-index, which are of the weights and renewed
+    always.
 
     Args:
         theirs: the card as it stands, "" if there is none.
@@ -54,6 +55,8 @@ def merge_cards(theirs: str, ours: str) -> str:
         elif found and (name in _OF_THE_WEIGHTS or f"#{name}" not in changed):
             old = next(old for old in _OWN_SECTION.finditer(text) if old[1] == name)
             text = text[: old.start()] + section[0] + text[old.end() :]
+        elif before and f"#{name}" not in before and not found and not _has_heading_of(section[2], text):
+            text = f"{text.rstrip()}\n\n{section[0]}"  # new since that card was written: nobody has removed it
     kept = [name for name in sorted(changed & has.keys()) if had.get(name) != has[name]]
     kept = [name for name in kept if name in had or not name.startswith("#")]  # sections that went are not missed
     if kept := [name.lstrip("#") for name in kept if name.lstrip("#") not in _OF_THE_WEIGHTS]:
@@ -111,6 +114,11 @@ def _parts(fields: dict[str, Any], text: str) -> dict[str, Any]:
     parts: dict[str, Any] = {"license": terms} if terms else {}
     parts |= {name: {name: value} for name, value in fields.items()}
     return parts | {f"#{section[1]}": section[2].split() for section in reversed([*_OWN_SECTION.finditer(text)])}
+
+
+def _has_heading_of(section: str, text: str) -> bool:
+    headings = {line for line in section.splitlines() if line.startswith("## ")}
+    return not headings.isdisjoint(text.splitlines())
 
 
 def _mark(part: Any) -> str | None:

@@ -97,7 +97,7 @@ class NGAN(
         dilations = [1, 2, 4, 8, 1] if dilations is None else list(dilations)
         _require("code_width", code_width, 1)
         _require("image_width", image_width, 1)
-        _require("patch", patch, 1)
+        _require("patch", patch, 1, _LARGEST // 4)  # image_size is four patches at least
         _require("blocks", blocks, 0)
         _require("attention_every", attention_every, 0)
         _require("image_size", image_size, 4 * patch, _LARGEST)

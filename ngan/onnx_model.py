@@ -12,8 +12,10 @@ The export needs the packages onnx and onnxscript, the runner onnxruntime (`pip 
 
 import contextlib
 import copy
+import hashlib
 import importlib
 import logging
+import shlex
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +23,13 @@ from types import ModuleType
 
 import numpy as np
 import torch
+from huggingface_hub import constants
 from huggingface_hub.errors import RemoteEntryNotFoundError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
-from ngan.hub import download
+from ngan.hub import EMBEDDED, check_hub_id, download, no_folder_either, split_revision
 from ngan.masks import composite
 from ngan.model import MASK_UNKNOWN, NGAN, NGANOutput, check_shapes
 
@@ -33,7 +38,8 @@ OPSETS = range(18, 24)
 ONNX_NAME = "model.onnx"  # in a model's folder or repository
 TOLERANCE = 1e-4  # of the outputs, of a range of 2
 _OUTPUTS = ("code_image", "location", "image_output", "composite")
-_SIZE_KEY = "ngan_image_size"  # of the file's metadata
+_SIZE_KEY, _WEIGHTS_KEY = "ngan_image_size", "ngan_weights_sha256"  # of the file's metadata
+_logger = logging.getLogger(__name__)
 _SAMPLE = (2, 61, 75)  # pictures, height and width while exporting: sides that need padding, unlike each other
 
 
@@ -62,9 +68,10 @@ class OnnxNGAN:
         name = "the file" if isinstance(source, bytes) else str(source)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads or torch.get_num_threads()
-        content = source if isinstance(source, bytes) else str(_find(str(source)))
+        content = source if isinstance(source, bytes) else _find(str(source))
+        given = content if isinstance(content, bytes) else str(content)
         try:
-            self._session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session = runtime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
         except _errors(runtime) as error:
             raise ValueError(f"{name} is not an ONNX file that can be run: {error}") from error
         notes = self._session.get_modelmeta().custom_metadata_map
@@ -72,6 +79,8 @@ class OnnxNGAN:
         if named != ["image", "mask", *_OUTPUTS] or _SIZE_KEY not in notes:
             raise ValueError(f"{name} is not an exported NGAN: inputs and outputs are {', '.join(named)}")
         self.image_size: int = int(notes[_SIZE_KEY])
+        if isinstance(content, Path) and _WEIGHTS_KEY in notes:
+            _warn_of_other_weights(content, name, notes[_WEIGHTS_KEY])
 
     def __call__(self, image: torch.Tensor, mask: torch.Tensor | None = None) -> NGANOutput:
         """Fill the damage of a batch of images; see `NGAN.forward`.
@@ -123,6 +132,7 @@ def export_onnx(model: NGAN, opset: int = OPSET) -> bytes:
         for number, name in ((0, "batch"), (2, "height"), (3, "width")):
             value.type.tensor_type.shape.dim[number].dim_param = name
     proto.metadata_props.add(key=_SIZE_KEY, value=str(model.image_size))
+    proto.metadata_props.add(key=_WEIGHTS_KEY, value=weights_digest(model.state_dict()))
     return proto.SerializeToString()
 
 
@@ -156,6 +166,16 @@ def check_onnx(content: bytes, model: NGAN) -> float:
     return largest
 
 
+def weights_digest(weights: dict[str, torch.Tensor]) -> str:
+    """Name weights by the SHA-256 of their names, shapes and values, float32 whatever they are stored in."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        array = np.ascontiguousarray(_array(tensor), dtype="<f4")
+        digest.update(f"{name} {array.shape}\n".encode())
+        digest.update(array)
+    return digest.hexdigest()
+
+
 class _Graph(nn.Module):
     """`NGAN.forward` for masks that may hold 0.5, without a branch."""
 
@@ -182,14 +202,42 @@ def _find(source: str) -> Path:
     if path.is_file():
         return path
     if path.is_dir() or path.suffix == ".onnx":
-        path = path / ONNX_NAME if path.is_dir() else path
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file; python -m ngan export -o {path} writes one")
-        return path
+        file = path / ONNX_NAME if path.is_dir() else path
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: no such file; {_advice(path, file)}")
+        return file
+    name = split_revision(source)[0]
+    check_hub_id(name)
     try:
-        return download(source, ONNX_NAME)
+        with no_folder_either(name):
+            return download(source, ONNX_NAME)
     except RemoteEntryNotFoundError as error:
         raise FileNotFoundError(f"{source} on the Hub holds no {ONNX_NAME}") from error
+
+
+def _warn_of_other_weights(file: Path, name: str, exported: str) -> None:
+    """Warn where a model's own exported file is not of the weights beside it; on the Hub, of those in the cache."""
+    weights = file.with_name(constants.SAFETENSORS_SINGLE_FILE)
+    if file.name != ONNX_NAME or not weights.is_file():
+        return
+    try:
+        same = weights_digest(load_file(weights)) == exported
+    except (SafetensorError, OSError):  # what cannot be read is not what was exported
+        same = False
+    if not same:
+        _logger.warning(
+            "%s: %s was exported from other weights than %s; export it anew", name, file.name, weights.name
+        )
+
+
+def _advice(source: Path, file: Path) -> str:
+    """Say how to make an exported file that is missing, of weights in the folder `source` if that is one."""
+    command = ["python", "-m", "ngan", "export"]
+    if source.resolve() != EMBEDDED.resolve() and source.is_dir():
+        command += ["--model", str(source)]
+    if EMBEDDED.parent.resolve() in source.resolve().parents:  # a new version of the package would take its place
+        return f"{shlex.join([*command, '-o', ONNX_NAME])} writes one, which --model {ONNX_NAME} names"
+    return f"{shlex.join([*command, '-o', str(file)])} writes one"
 
 
 def _package(name: str) -> ModuleType:

@@ -1,5 +1,6 @@
 """Pushes runs to the Hub: the finished model as one commit, and the newest checkpoint where that is asked for."""
 
+import logging
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
@@ -9,6 +10,7 @@ from huggingface_hub.utils import validate_repo_id
 from ngan.config import TrainConfig
 from ngan.hub import download
 from ngan.merging import CARD, license_in, merge_cards, relicense
+from ngan.onnx_model import ONNX_NAME
 from ngan.start import CRITICS
 
 _FAILURES = (OSError, HTTPError, RuntimeError)  # refused by the Hub, not reached, broken off in a large file
@@ -17,6 +19,7 @@ _TRIES = 5  # to make ours on top of it
 # What a run may have pushed and another one lacks: of other weights, it would be taken for this model's.
 _OF_A_RUN = {"samples.png", "results.json", "metrics.jsonl"}
 _OF_A_RUN |= {f"{CRITICS}/{name}" for name in (constants.CONFIG_NAME, constants.SAFETENSORS_SINGLE_FILE, CARD)}
+_LOG = logging.getLogger("ngan")
 LAST_CHECKPOINT = "last-checkpoint"  # folder of a repository that keeps what a run goes on from
 
 
@@ -117,11 +120,15 @@ def _commit(repo_id: str, files: dict[str, Path], revision: str | None) -> str:
     if (critics := f"{CRITICS}/{CARD}") in files:  # of the terms that stand above it
         texts[critics] = relicense(files[critics].read_text(encoding="utf-8"), license_in(card))
     contents = {**files, **{name: text.encode() for name, text in texts.items()}}
-    gone = _OF_A_RUN.intersection(HfApi().list_repo_files(repo_id, revision=head)) - contents.keys()
+    there = HfApi().list_repo_files(repo_id, revision=head)
+    gone = _OF_A_RUN.intersection(there) - contents.keys()
     operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
     operations += [CommitOperationDelete(name) for name in sorted(gone)]
     options = {"commit_message": "Train NGAN", "revision": revision, "parent_commit": head}
-    return HfApi().create_commit(repo_id, operations, **options).commit_url
+    address = HfApi().create_commit(repo_id, operations, **options).commit_url
+    if ONNX_NAME in there and ONNX_NAME not in contents:  # people put it there: only they know what it is of
+        _LOG.warning("%s keeps its %s, of the weights that it was exported from; export it anew", repo_id, ONNX_NAME)
+    return address
 
 
 def _card_of(repo_id: str, commit: str) -> str:

@@ -13,6 +13,7 @@ from ngan.prepared import PreparedNGAN, can_prepare
 
 BACKENDS = ("torch", "onnx")
 PRECISIONS = ("auto", "float32", "bfloat16")
+_DRAWN = ("code_image", "location", "image")  # by the networks; of these the composite is made
 
 
 class Runner:
@@ -90,10 +91,13 @@ class Runner:
 
         Returns:
             In float32, on the CPU.
+
+        Raises:
+            ValueError: the networks return NaN or infinity.
         """
-        if not self.self_ensemble:
-            return self._once(image, mask)
-        return mirror_mean(self._once, image, mask)
+        output = mirror_mean(self._once, image, mask) if self.self_ensemble else self._once(image, mask)
+        _check_finite(output)
+        return output
 
     def _once(self, image: torch.Tensor, mask: torch.Tensor | None) -> NGANOutput:
         if isinstance(self.model, OnnxNGAN):
@@ -135,6 +139,13 @@ def mirror_mean(
 
 def _parts(output: NGANOutput) -> tuple[torch.Tensor, ...]:
     return output.code_image, output.location, output.image, output.composite
+
+
+def _check_finite(output: NGANOutput) -> None:
+    broken = [name for name in _DRAWN if not getattr(output, name).isfinite().all()]
+    if broken:
+        reason = f"the model's outputs are not finite: {', '.join(broken)}"
+        raise ValueError(f"{reason}; the weights are too large for the networks, or broken")
 
 
 def has_bfloat16() -> bool:

@@ -1,7 +1,6 @@
 """Models that are read from a folder or the Hub whole, or refused by name."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from ngan.hub import download, split_revision
+from ngan.hub import check_hub_id, download, no_folder_either, split_revision
 
 _TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # of weights that are read, into float32
 _NAMED = 4  # weights named of each kind of problem; the others are counted
@@ -65,8 +64,7 @@ class StrictHubMixin(PyTorchModelHubMixin):
             raise FileNotFoundError(f"{source} is an exported file, which backend='onnx' runs; here give a folder")
         if Path(source).is_file():
             raise FileNotFoundError(f"{source} is a file; give the folder it lies in, {Path(source).parent}")
-        if not Path(source).is_dir() and (source.startswith((".", "~", os.sep)) or source.count("/") > 1):
-            raise FileNotFoundError(f"{source}: no such folder, and not a Hub id, which reads organisation/name")
+        check_hub_id(source)
         if named is not None and (revision or named) != named:
             raise ValueError(f"{source}@{named}: revision={revision!r} says otherwise; give one")
 
@@ -80,16 +78,17 @@ class StrictHubMixin(PyTorchModelHubMixin):
                     )
                 return path
             try:
-                return download(
-                    source,
-                    name,
-                    revision=named or revision,
-                    subfolder=subfolder or None,
-                    cache_dir=cache_dir,
-                    token=token,
-                    local_files_only=local_files_only,
-                    force_download=force_download,
-                )
+                with no_folder_either(source):
+                    return download(
+                        source,
+                        name,
+                        revision=named or revision,
+                        subfolder=subfolder or None,
+                        cache_dir=cache_dir,
+                        token=token,
+                        local_files_only=local_files_only,
+                        force_download=force_download,
+                    )
             except RemoteEntryNotFoundError as error:
                 raise FileNotFoundError(
                     f"{source} on the Hub holds no {name}: not a model of {cls.__name__}"

@@ -1,6 +1,7 @@
 """What a card says to the Hub of where its weights come from, and of whom they fill worse."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -151,6 +152,35 @@ def test_a_section_that_people_removed_stays_away(two):
         assert "## Data" not in edited and "in 5 updates" in edited and edited.count("<!-- ngan wrote") == 1
 
 
+def without_citation(card: str) -> str:
+    """What an earlier version of the project wrote in the place of a card."""
+    text = card.split("<!-- ngan: citation -->")[0] + card.split("<!-- /ngan: citation -->\n\n")[1]
+    return re.sub(r', "#citation": "\w+"', "", text)
+
+
+def test_a_section_that_is_new_to_the_project_comes_to_cards_of_earlier_versions_once(two):
+    first, second = two
+    old = without_citation(first)
+    assert "itation" not in old and merge_cards(old, second) == second
+    edited = merge_cards(old.replace("## Limits and bias", "## Our own words"), second)
+    assert "## Our own words" in edited and edited.count("```bibtex") == 1
+    start, rest = edited.split("<!-- ngan: citation -->")
+    removed = start + rest.split("<!-- /ngan: citation -->\n")[1]
+    assert "itation" not in re.sub("<!-- ngan wrote .*", "", merge_cards(removed, first))
+    theirs = old.replace("<!-- ngan wrote", "## Citation\n\nCite us.\n\n<!-- ngan wrote")
+    for ours in (first, second, first):
+        theirs = merge_cards(theirs, ours)
+        assert "Cite us." in theirs and "bibtex" not in theirs
+
+
+def test_the_paper_is_cited_as_in_the_readme_and_one_is_not_called_many(model, tmp_path):
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    write_card(tmp_path, model, TrainConfig(generator_only_steps=1), Counters(step=1, images_seen=1), None)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert card.split("```bibtex")[1].split("```")[0] == readme.split("```bibtex")[1].split("```")[0]
+    assert "\n1 image of 128x128 pixels seen in 1 update, 0.00 hours" in card and "join after 1 update." in card
+
+
 @pytest.mark.parametrize("record", ["", "<!-- ngan wrote {broken} -->"])
 def test_a_card_without_a_record_keeps_all_but_training_and_figures(two, record):
     first, second = two
@@ -162,7 +192,7 @@ def test_a_card_without_a_record_keeps_all_but_training_and_figures(two, record)
         card = ModelCard(old)
         assert card.data.license == "mit" and card.data.datasets == ["org/faces"]
         assert "NOTE ONE" in old and "NOTE TWO" not in old and "float32" in old
-        assert "in 5 updates" in old and "in 1 updates" not in old
+        assert "in 5 updates" in old and "in 1 update," not in old
 
 
 def test_new_figures_leave_the_record_and_the_models_name(two, tmp_path):

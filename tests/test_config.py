@@ -1,10 +1,12 @@
 """What a run may be told, and how it refuses the rest."""
 
+import dataclasses
 import json
 
 import pytest
 import torch
 
+from ngan.comments import field_comments
 from ngan.config import TrainConfig, parse_config
 from ngan.model import NGANDiscriminators
 
@@ -113,6 +115,39 @@ def test_an_unknown_option_or_value_ends_with_usage(arguments, capsys):
     *usage, error = capsys.readouterr().err.splitlines()
     assert arguments[0].lstrip("-") in error
     assert len(usage) < 4 and "--output_dir" in " ".join(usage)  # not all of the fields, which --help lists
+
+
+def test_help_says_of_each_field_what_its_comment_says(capsys, monkeypatch):
+    comments = field_comments(TrainConfig)
+    assert comments.keys() == {field.name for field in dataclasses.fields(TrainConfig)}
+    assert all(explained for _, explained in comments.values())
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit) as caught:
+        parse_config(["--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) < 120
+    places = [shown.index(f"\n{name}:\n") for name in ("data", "networks", "damage", "losses", "schedule", "run")]
+    assert places == sorted(places) and "--framing_jitter" in shown[places[2] : places[3]]
+    words = " ".join(shown.split())
+    for told in (
+        "--dataset str Hub id, folder of pictures, parquet or `save_to_disk` folder (default: '')",  # behind
+        "--framing_jitter float how far seven in ten faces may be off their framing: 1 = 18 % in size",  # above
+        "0 = plain mean over all pixels (default: 6.0)",  # in brackets
+        "--in_memory [bool] decode every picture once, into memory, in each process: image_size^2 * 3 bytes each",
+        "-1 = 0 on a CPU, and up to 8 for each GPU, as many as there are cores (default: -1)",  # two lines
+    ):
+        assert told in words
+
+
+def test_a_program_without_its_source_lists_the_fields_all_the_same(capsys, monkeypatch):
+    def lost(_: type) -> str:
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr("inspect.getsource", lost)
+    with pytest.raises(SystemExit):
+        parse_config(["--help"])
+    assert "--batch_size int" in (shown := capsys.readouterr().out) and "(default: 16)" in shown
 
 
 def test_the_window_is_half_the_image_unless_given():

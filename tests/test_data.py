@@ -203,6 +203,15 @@ def test_broken_picture_is_left_out_in_memory(with_broken, caplog):
     assert list(faces.skipped) == [1] and "b.png" in caplog.text
 
 
+@pytest.mark.parametrize("content", [b"", b"Sent from my phone, see below.\n" * 9])
+def test_what_is_no_picture_is_said_in_words(tmp_path, caplog, content):
+    save(tmp_path, "a.png", solid(RED))
+    (tmp_path / "b.png").write_bytes(content)
+    faces = load_faces(tmp_path, image_size=16, in_memory=True, progress=False)
+    assert faces.skipped == {1: "not a picture of a format that can be read"}
+    assert "b.png" in caplog.text and "object at 0x" not in caplog.text
+
+
 def test_last_picture_broken_wraps_round(with_broken):
     (with_broken / "d.png").write_bytes(b"no picture")
     assert colours(load_faces(with_broken, image_size=16)) == [RED, GREEN, GREEN, RED]

@@ -86,6 +86,21 @@ def test_unknown_model_is_named(hub):
         NGAN.from_pretrained("org/none", token=TOKEN)
 
 
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_a_mistyped_folder_is_not_only_looked_for_on_the_hub(hub, monkeypatch, backend):
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(
+        FileNotFoundError, match="nothere: no such folder, and not a Hub id, which reads organisation/"
+    ):
+        Inpainter("nothere", backend=backend)
+    assert not hub.calls  # which are tried again and again where there is no network
+    with pytest.raises(RepositoryNotFoundError, match=r"And no folder runs/nothere is here\."):
+        Inpainter("runs/nothere@v1", backend=backend)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(LocalEntryNotFoundError, match=r"And no folder runs/nothere is here\."):
+        Inpainter("runs/nothere", backend=backend)
+
+
 def test_repository_of_something_else_is_refused(hub, tmp_path):
     hub.put(NAME, {"README.md": b"a data set"})
     with pytest.raises(FileNotFoundError, match=f"{NAME} on the Hub holds no config.json"):
@@ -175,6 +190,18 @@ def test_an_exported_file_comes_from_the_revision_that_is_named(hub, tmp_path):
     assert OnnxNGAN(f"{NAME}@{commit}").image_size == TINY["image_size"]
     with pytest.raises(ValueError, match=f"{NAME} is not an ONNX file"):
         OnnxNGAN(NAME)
+
+
+def test_an_exported_file_is_compared_with_the_weights_that_are_in_the_cache_and_no_others(hub, tmp_path, caplog):
+    files, content = saved(tmp_path, 0)[1], export_onnx(saved(tmp_path, 1)[0])
+    hub.put(NAME, {**files, "model.onnx": content})
+    caplog.clear()  # of what the export wrote
+    OnnxNGAN(NAME)
+    assert not caplog.messages and not any("model.safetensors" in path for _, path, _ in hub.calls)
+    NGAN.from_pretrained(NAME)
+    OnnxNGAN(NAME)
+    told = f"{NAME}: model.onnx was exported from other weights than model.safetensors; export it anew"
+    assert caplog.messages == [told]
 
 
 def test_a_hub_that_holds_no_exported_file_is_told_from_one_that_does_not_answer(hub, tmp_path, monkeypatch):

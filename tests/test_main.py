@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from shell import SIDE, hole, only_error, save_finder, write_folders, write_pair
 
 from ngan.__main__ import main
@@ -46,6 +47,17 @@ def test_inpaint_takes_the_model_of_the_environment(here, model, monkeypatch):
     monkeypatch.setenv("NGAN_MODEL", model)
     assert main(["inpaint", "face.png", "mask.png", "-o", "found.png"]) == 0
     assert Path("named.png").read_bytes() == Path("found.png").read_bytes()
+
+
+@pytest.mark.parametrize("how", [["mask.png"], ["--find-damage"]])
+def test_weights_whose_networks_return_no_numbers_are_one_error_and_no_file(here, model, capsys, how):
+    weights = load_file(f"{model}/model.safetensors")
+    save_file({name: 1e20 * weight for name, weight in weights.items()}, f"{model}/model.safetensors")
+    write_pair()
+    assert main(["inpaint", "face.png", *how, "-o", "out.png", "--model", model]) == 1
+    outputs = "code_image, location, image"
+    assert f"face.png: the model's outputs are not finite: {outputs}; the weights are too large" in only_error(capsys)
+    assert sorted(os.listdir()) == ["face.png", "mask.png"]
 
 
 def test_inpaint_writes_a_file_into_a_folder_that_exists(here, model):

@@ -107,6 +107,7 @@ def test_shapes_that_do_not_fit_are_refused(tiny_nets, image_shape, mask_shape, 
         ({"code_width": 0}, "code_width=0: must be an integer from 1 to 4096"),
         ({"image_width": 8.0}, "image_width=8.0"),
         ({"patch": True}, "patch=True"),
+        ({"patch": 1000, "image_size": 32}, "patch=1000: must be an integer from 1 to 256"),
         ({"blocks": -1}, "blocks=-1"),
         ({"attention_every": "4"}, "attention_every='4'"),
         ({"image_size": 7}, "image_size=7: must be an integer from 8 to 1024"),
@@ -292,9 +293,12 @@ def test_hub_repository_is_read_like_a_folder(saved, monkeypatch, tiny_nets, bat
     assert torch.equal(loaded(image, mask).composite, tiny_nets[0](image, mask).composite)
 
 
-@pytest.mark.parametrize("source", ["./nowhere", "/no/such/folder", "~/nowhere", "a/b/c"])
+@pytest.mark.parametrize("source", ["./nowhere", "/no/such/folder", "~/nowhere", "a/b/c", "nowhere", "nowhere@v1"])
 def test_a_folder_that_is_not_there_is_named(source):
-    with pytest.raises(FileNotFoundError, match=f"{source}: no such folder"):
+    name = source.split("@")[0]
+    with pytest.raises(
+        FileNotFoundError, match=f"{name}: no such folder, and not a Hub id, which reads organisation/"
+    ):
         NGAN.from_pretrained(source)
 
 

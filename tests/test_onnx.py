@@ -1,5 +1,7 @@
 """The exported model against the original, for any number of pictures of any size, with a mask and without."""
 
+import copy
+
 import pytest
 import torch
 
@@ -113,9 +115,52 @@ def test_files_that_cannot_be_run_are_refused_by_name(pair, tmp_path):
     del other.metadata_props[:]
     with pytest.raises(ValueError, match="not an exported NGAN"):
         OnnxNGAN(other.SerializeToString())
-    for path in (tmp_path, tmp_path / "gone.onnx"):
-        with pytest.raises(FileNotFoundError, match="python -m ngan export -o"):
+
+
+def test_advice_on_a_missing_file_never_leads_into_the_package_nor_to_other_weights(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    own, other, run = (tmp_path / name for name in ("package/own", "package/other", "run"))
+    monkeypatch.setattr(onnx_model, "EMBEDDED", own)
+    for folder in (own, other, run):
+        folder.mkdir(parents=True)
+    for path, command in (
+        (run, f"export --model {run} -o {run}/model.onnx writes one"),
+        (run / "gone.onnx", f"export -o {run}/gone.onnx writes one"),
+        (own, "export -o model.onnx writes one, which --model model.onnx names"),
+        (other, f"export --model {other} -o model.onnx writes one, which --model model.onnx names"),
+    ):
+        with pytest.raises(FileNotFoundError, match=f"{path.name}.*: no such file; python -m ngan {command}$"):
             OnnxNGAN(path)
+
+
+def test_a_file_of_other_weights_than_those_beside_it_is_told(pair, tmp_path, caplog):
+    model, _, content = pair
+    told = f"{tmp_path}: model.onnx was exported from other weights than model.safetensors; export it anew"
+
+    def said() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.name == "ngan.onnx_model"]
+
+    (tmp_path / "model.onnx").write_bytes(content)
+    OnnxNGAN(tmp_path)  # nothing to compare with
+    halved = copy.deepcopy(model).half()
+    for weights in (model, copy.deepcopy(model).to(memory_format=torch.channels_last)):
+        weights.save_pretrained(tmp_path)
+        OnnxNGAN(tmp_path)
+    (tmp_path / "half").mkdir()
+    halved.save_pretrained(tmp_path / "half")
+    (tmp_path / "half" / "model.onnx").write_bytes(export_onnx(NGAN.from_pretrained(tmp_path / "half")))
+    OnnxNGAN(tmp_path / "half")
+    assert not said()
+    with torch.no_grad():
+        halved.image_generator.head.bias[0] += 1
+    halved.save_pretrained(tmp_path)
+    OnnxNGAN(tmp_path)
+    assert said() == [told]
+    (tmp_path / "of another.onnx").write_bytes(content)
+    OnnxNGAN(tmp_path / "of another.onnx")  # is not said to be of this model
+    (tmp_path / "model.safetensors").write_bytes(b"cut short")
+    OnnxNGAN(tmp_path)
+    assert said() == [told, told]
 
 
 def test_missing_packages_are_named(monkeypatch, pair):

@@ -265,6 +265,14 @@ def test_nothing_of_an_earlier_runs_weights_stays_beside_others(hub, train):
     assert hub.files(NAME) == left | {"discriminators/notes.txt", "model.txt"}
 
 
+def test_an_exported_file_that_people_put_there_stays_and_is_spoken_of(hub, train, caplog):
+    told = f"{NAME} keeps its model.onnx, of the weights that it was exported from; export it anew"
+    assert train("first")[0] == 0 and told not in caplog.text
+    hub.put(NAME, {"model.onnx": b"by people"})
+    assert train("second", "--max_train_steps", "3")[0] == 0
+    assert hub.read(NAME, "model.onnx") == b"by people" and caplog.messages.count(told) == 1
+
+
 def test_checkpoints_are_pushed_only_when_asked_for(hub, train):
     assert train("first", "--checkpoint_every", "1")[0] == 0
     assert not any("adam" in path for path in hub.files(NAME))

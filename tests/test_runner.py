@@ -80,6 +80,21 @@ def test_nan_in_the_hole_makes_no_difference(tiny_nets, batch, tmp_path: Path):
                 assert torch.equal(ours, expected)
 
 
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+@pytest.mark.parametrize("self_ensemble", [False, True])
+def test_outputs_that_are_not_finite_are_refused_by_name(tiny_nets, batch, tmp_path: Path, backend, self_ensemble):
+    net = tiny_nets[0].eval()
+    with torch.no_grad():
+        net.image_generator.head.bias[0] = torch.inf  # so large a sum as bfloat16 and float32 do not hold
+    if backend == "onnx":
+        pytest.importorskip("onnxruntime")
+        (tmp_path / "model.onnx").write_bytes(export_onnx(net))
+        net = tmp_path / "model.onnx"
+    run = runner(net, device="cpu", backend=backend, self_ensemble=self_ensemble)
+    with pytest.raises(ValueError, match="the model's outputs are not finite: image; the weights are too large"):
+        run(*batch)
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda run: pickle.loads(pickle.dumps(run))])
 def test_copies_fill_alike_so_that_other_processes_can_be_given_one(tiny_nets, batch, copied):
     run = runner(tiny_nets[0])
