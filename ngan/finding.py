@@ -13,6 +13,7 @@ from ngan.framing import Face
 from ngan.grain import add_grain
 from ngan.model import NGANOutput
 from ngan.paste import cut, fill_rest, whole_matrix
+from ngan.solid import solid
 from ngan.stages import warp_back
 from ngan.tone import is_toned
 
@@ -39,6 +40,9 @@ _FRINGE = 2  # points around it that are damaged too: what shrinking, blur and c
 # A plain area is what differs by less than so many levels of 255 from point to point, on a share of all points at
 # least; paint has edges, so where less than this part of one is told, that is a wall behind a head, not paint on it.
 _PLAIN, _PLAIN_SHARE, _PAINTED = 6, 0.005, 0.9
+# Solid bars across the picture reach its borders as walls do: one of which so much is told is paint. Half its width is
+# this share of the points' shorter side, at least.
+_BAR, _BAR_WIDTH = 0.4, 0.02
 _BLOB, _EDGE = 5, 6  # points that what is told of it is wide at least, and those around it that go with it
 
 
@@ -164,7 +168,7 @@ def _off_walls(logits: np.ndarray, seen: torch.Tensor) -> np.ndarray:
     """Return logits, (h, w), that are -inf where they tell a part of a plain area of `seen` that goes on without them.
 
     The networks take walls behind heads for paint on them, ragged shapes on grey ones most often; paint has edges. A
-    wall reaches a border of what was seen; a cheek does not, nor does most paint.
+    wall reaches a border of what was seen; a cheek does not, nor does most paint, but for bars across the picture.
 
     Args:
         logits: (h, w), finite.
@@ -182,6 +186,8 @@ def _off_walls(logits: np.ndarray, seen: torch.Tensor) -> np.ndarray:
     walls[0] = False  # what is not plain
     walls &= points >= _PLAIN_SHARE * told.size
     walls &= np.bincount(areas[told], minlength=len(points)) < _PAINTED * points
+    if (walls[areas] & told).any():
+        walls[areas[solid(picture, told, _BAR_WIDTH * min(told.shape), _BAR, blur=_FINE)]] = False
     blobs = cv2.morphologyEx((walls[areas] & told).view(np.uint8), cv2.MORPH_OPEN, _disc(_BLOB))
     return np.where(told & (cv2.dilate(blobs, _disc(2 * _EDGE + 1)) > 0), -np.inf, logits)
 

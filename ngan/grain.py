@@ -1,7 +1,7 @@
 """The grain of a photo: a sensor's noise, a film's, what a JPEG made of it.
 
 It is measured where the photo is flat, and drawn anew over fills, which have none: as coarse and as coloured as the
-photo's own, and as strong as where the photo is flat.
+photo's own, and as strong as where the photo is flat: up to a standard deviation of 24 of 255, and up to 4 pixels.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,31 @@ from functools import cache
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-_SIDE = 16  # pixels of a window in which grain is measured; what is slower than that is no grain
-_PLACES = 24  # windows along each side of a picture, at most
+# Pixels of a window in which grain is measured; what is slower than that is no grain. Windows of 16 lose a fourth of
+# grain of 4 pixels. Of 32 fewer are flat, and texture and shades of skin were taken for grain there, unless all they
+# have is grain: then the flattest 5 % have `_STILL` of the variance of the flattest 15 %, at least (grain of 1 to 4
+# pixels .8 to .95 of it, the 24 portraits without .6, small photos .05 to .67).
+_COARSE, _FINE = 32, 16
+_STILL = 0.7
+_PLACES = {_COARSE: 14, _FINE: 24}  # windows along each side of a picture, at most
+_FEWEST = 24  # windows of 32
 # Of all windows: the flattest of the others has grain alone, those of variances near its own too. Of a quarter, where
-# less than that is flat, hair was taken for grain: walls came out four times as rough as they are.
-_FLAT = 0.15
-_ALIKE = 0.5, 2.0  # times its variance: flatter ones may be painted or smeared, others have texture
+# less than that is flat, hair was taken for grain: walls came out four times as rough as they are. Nor are 15 % flat
+# in small photos: then the variance counts that the flattest 5 % have, and half as much again.
+_FLAT, _FLATTEST, _SPREAD = 0.15, 0.05, 1.5
+_BLANK = 0.01  # variance: what has less is painted, and is none of those 5 %
+# Times its variance: flatter ones may be painted or smeared, others have texture. Of nothing but grain, 95 % have up
+# to the power `_ABOVE` of the ratio of both variances: by windows up to twice fine grain came out 6 % too strong.
+_ALIKE, _ABOVE = (0.5, 2.0), 4.4
 _CLIPPED = 0.25  # of a window's values at an end of the scale, at most: grain is cut off there
-_STRONGEST = 8.0  # of 255, standard deviation; what is stronger is texture
+# Of 255, standard deviation: what is stronger is texture, unless all of the photo is as rough: up to `_MOST` if the
+# flattest 5 % of its windows have that over `_UNEVEN`, and `_DROWNED` of the variance of those in the middle, for
+# strong grain drowns texture; and if values are spread in them as grain's are. The skewness of a window is .04 to .19
+# of grain, .2 to .7 of hair, cloth, grass, gravel and brick, which have shadows; the kurtosis 2.8 to 3.6, stripes' 1.
+_STRONGEST, _MOST = 8.0, 24.0
+_UNEVEN, _DROWNED = 1.5, 0.25
+_SKEWED, _PEAKED = 0.2, (2.5, 3.8)
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601)
 _FAINT = 0.05  # of 255: what is weaker is not drawn
 _NEAR = 64  # pixels around a hole, at least, in which grain is measured
 _ENDS = 16.0  # of 255: so near to black and white it fades
@@ -30,7 +47,7 @@ class Grain:
     """Grain as three independent parts, each of a colour and a coarseness of its own.
 
     Attributes:
-        filters: (3, 16, 16), float32, what makes each part's values, of 255, of white noise of variance 1.
+        filters: (3, n, n), float32, what makes each part's values, of 255, of white noise of variance 1.
         axes: (3, 3), float32, orthonormal: a row for each part, its colour.
     """
 
@@ -48,22 +65,24 @@ class Grain:
         Returns:
             The grain; None where no window of 16x16 pixels is known.
         """
-        windows = _windows(rgb, known)
-        if not len(windows):
+        for side in (_COARSE, _FINE):
+            flat = _flat(rgb, known, side)
+            if flat is not None and (side == _FINE or (flat.is_alike and flat.is_noise)):
+                break
+        if flat is None:
             return None
-        smooth = _parabolas()
-        noise = windows - windows @ smooth @ smooth.T
-        variance = (noise**2).mean(axis=(1, 2))
-        flat = np.partition(variance, int(_FLAT * len(variance)))[int(_FLAT * len(variance))]
-        noise = noise[(variance >= _ALIKE[0] * flat) & (variance <= _ALIKE[1] * flat)]
-        axes = np.linalg.eigh(np.einsum("ncp,ndp->cd", noise, noise))[1].T
-        parts = (axes @ noise).reshape(-1, 3, _SIDE, _SIDE)
-        taper = np.hanning(_SIDE + 2)[1:-1]
+        axes = np.linalg.eigh(np.einsum("ncp,ndp->cd", flat.noise, flat.noise))[1].T
+        parts = (axes @ flat.noise).reshape(-1, 3, side, side)
+        taper = np.hanning(side + 2)[1:-1]
         taper = (taper[:, None] * taper).astype(np.float32)
-        power = (np.abs(np.fft.fft2(parts * taper)) ** 2).mean(axis=0) / (taper**2).sum()
-        power *= min(1, _STRONGEST**2 / max(power.mean(axis=(1, 2)).sum() / 3, 1e-9))
-        filters = np.fft.fftshift(np.fft.ifft2(np.sqrt(power)).real, axes=(1, 2))
+        power = (np.abs(np.fft.rfft2(parts * taper)) ** 2).mean(axis=0) / (taper**2).sum()
+        filters = np.fft.fftshift(np.fft.irfft2(np.sqrt(power)), axes=(1, 2))
         return Grain(filters.astype(np.float32), axes)
+
+    @property
+    def strength(self) -> float:
+        """Standard deviation of what is drawn, of 255, over the three colours."""
+        return float(np.sqrt((self.filters**2).sum() / 3))
 
     def draw(self) -> np.ndarray:
         """Draw a tile of it, (256, 256, 3), float32, of 255, that goes on beyond its borders with itself."""
@@ -89,7 +108,10 @@ def add_grain(canvas: np.ndarray, hole: np.ndarray) -> None:
     grain = Grain.of(canvas[around], ~hole[around])
     if grain is None:
         return
-    drawn = grain.draw()
+    drawn, strength = grain.draw(), grain.strength
+    if strength > _STRONGEST:
+        photo = _flat(canvas, ~hole, grain.filters.shape[-1])
+        drawn *= min(1, _strongest(photo) / strength)
     for top in range(rows[0], rows[-1] + 1, _ROWS):
         y, x = np.nonzero(hole[top : top + _ROWS])
         y += top
@@ -99,20 +121,89 @@ def add_grain(canvas: np.ndarray, hole: np.ndarray) -> None:
         canvas[y, x] = np.rint(colours).clip(0, 255)
 
 
-def _windows(rgb: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Known windows from all over a picture, but for clipped ones: (n, 3, 256), float32."""
-    if min(known.shape) < _SIDE:
-        return np.zeros((0, 3, _SIDE**2), np.float32)
+@dataclass(frozen=True)
+class _Flat:
+    """The flat windows of a picture.
+
+    Attributes:
+        noise: (n, 3, side * side), float32, what is not slow in them.
+        count: of all windows.
+        lowest: variance of the flattest 5 % of all that are not blank.
+        flat: that of the flattest 15 % of all.
+        middle: that of those in the middle.
+    """
+
+    noise: np.ndarray
+    count: int
+    lowest: float
+    flat: float
+    middle: float
+
+    @property
+    def is_alike(self) -> bool:
+        """Tell whether those are as flat as each other, as where grain is all they have."""
+        return self.count >= _FEWEST and self.lowest > _STILL * self.flat
+
+    @property
+    def is_noise(self) -> bool:
+        """Tell whether values of luma are spread in them as those of grain are."""
+        luma = np.tensordot(_LUMA, self.noise, (0, 1))  # (n, side * side)
+        square = luma * luma
+        variance = square.mean(axis=1) + 1e-6
+        skew = np.einsum("np,np->n", square, luma) / luma.shape[1] / variance**1.5
+        peaked = np.einsum("np,np->n", square, square) / luma.shape[1] / variance**2
+        return bool(np.median(np.abs(skew)) < _SKEWED and _PEAKED[0] < peaked.mean() < _PEAKED[1])
+
+
+def _flat(rgb: np.ndarray, known: np.ndarray, side: int) -> _Flat | None:
+    """Find the flat windows of so many pixels a side in a picture, (H, W, 3), uint8, where it is known, (H, W), bool;
+    None = no window is known."""
+    windows = _windows(rgb, known, side)
+    if not len(windows):
+        return None
+    slow = windows @ _slow(side)
+    variance = (np.einsum("ncp,ncp->n", windows, windows) - np.einsum("ncp,ncp->n", slow, slow)) / windows[0].size
+    flat, middle = np.quantile(variance, [_FLAT, 0.5], method="lower")
+    lowest = np.quantile(variance[variance > _BLANK], _FLATTEST, method="lower") if variance.max() > _BLANK else 0
+    usual = min(flat, _SPREAD * lowest)
+    most = usual * min(_ALIKE[1], (usual / max(lowest, 1e-9)) ** _ABOVE)
+    chosen = (variance >= _ALIKE[0] * usual) & (variance <= max(most, usual))
+    noise = windows[chosen] - slow[chosen] @ _slow(side).T
+    return _Flat(noise, len(windows), float(lowest), float(flat), float(middle))
+
+
+def _strongest(photo: _Flat | None) -> float:
+    """How strong grain may be in a photo, by its flat windows, None = it has none: standard deviation, of 255."""
+    if photo is None or photo.lowest < _DROWNED * photo.middle or not photo.is_noise:
+        return _STRONGEST
+    return min(max(_UNEVEN * photo.lowest**0.5, _STRONGEST), _MOST)
+
+
+def _windows(rgb: np.ndarray, known: np.ndarray, side: int) -> np.ndarray:
+    """Known windows from all over a picture, but for clipped ones, less their means.
+
+    Args:
+        rgb: (H, W, 3), uint8.
+        known: (H, W), bool.
+        side: of the windows, in pixels.
+
+    Returns:
+        (n, 3, side * side), float32.
+    """
+    if min(known.shape) < side:
+        return np.zeros((0, 3, side**2), np.float32)
     places = np.ix_(
         *(
-            np.unique(np.linspace(0, length - _SIDE, min(_PLACES, 2 * (length // _SIDE)), dtype=int))
+            np.unique(np.linspace(0, length - side, min(_PLACES[side], 2 * (length // side)), dtype=int))
             for length in known.shape
         )
     )
-    whole = sliding_window_view(known, (_SIDE, _SIDE))[places].all(axis=(2, 3))
-    windows = sliding_window_view(rgb, (_SIDE, _SIDE), axis=(0, 1))[places][whole].reshape(-1, 3, _SIDE**2)
+    whole = sliding_window_view(known, (side, side))[places].all(axis=(2, 3))
+    windows = sliding_window_view(rgb, (side, side), axis=(0, 1))[places][whole].reshape(-1, 3, side**2)
     clipped = ((windows < 2) | (windows > 253)).mean(axis=(1, 2))
-    return windows[clipped < _CLIPPED].astype(np.float32)
+    windows = windows[clipped < _CLIPPED].astype(np.float32)
+    windows -= windows.mean(axis=2, keepdims=True)
+    return windows
 
 
 @cache
@@ -122,8 +213,8 @@ def _white() -> np.ndarray:
 
 
 @cache
-def _parabolas() -> np.ndarray:
-    """(256, 6), float32, orthonormal: the slow shades of a window, which are no grain."""
-    x = np.linspace(-1, 1, _SIDE)
+def _slow(side: int) -> np.ndarray:
+    """(side * side, 6), float32, orthonormal: the slow shades of a window, which are no grain."""
+    x = np.linspace(-1, 1, side)
     x, y = (axis.ravel() for axis in np.meshgrid(x, x))
     return np.linalg.qr(np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1))[0].astype(np.float32)

@@ -36,6 +36,7 @@ from ngan.paste import (
 )
 from ngan.pictures import MIN_SIDE, PictureError, Source, on_white, read_mask, read_picture
 from ngan.runner import Runner
+from ngan.solid import completed
 from ngan.stages import Result, Stages, face_stages, marked, photo_stages, whole_stages
 
 _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training square
@@ -268,8 +269,8 @@ class Inpainter:
 
 
 def _all_of(rgb: np.ndarray, hole: np.ndarray, look: Callable[[np.ndarray], np.ndarray], side: float) -> np.ndarray:
-    """Damage that was found, and what shows once it is filled and the lines alike: (H, W), bool; see both."""
-    hole = looked_again(rgb, hole, look)
+    """Damage that was found, what shows once it is filled, all of its solid paint, the lines alike: (H, W), bool."""
+    hole = completed(rgb, looked_again(rgb, hole, look), side)
     return hole | alike_lines(rgb, hole, side)
 
 

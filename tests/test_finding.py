@@ -131,6 +131,14 @@ def test_a_plain_area_that_reaches_no_border_may_be_told_in_part(portrait):
     assert np.array_equal(kept(portrait, logits), logits > 0)
 
 
+def test_a_bar_across_the_picture_is_no_wall_even_if_half_of_it_is_told(portrait):
+    portrait[26:38] = 0
+    logits = told((26, 38, 20, 64))
+    assert np.array_equal(kept(portrait, logits), logits > 0)
+    portrait[26:38] = np.random.default_rng(1).integers(0, 6, (12, 64, 1))  # a shelf, not of one colour
+    assert not kept(portrait, logits)[54:74, 42:].any()
+
+
 def test_walls_in_photos_in_one_tone_are_left_to_their_levels(portrait):
     logits = told((20, 50, 10, 34))
     grey = np.repeat(portrait.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)

@@ -22,21 +22,32 @@ def _picture(noise: np.ndarray, level: float = 120.0) -> np.ndarray:
     return np.rint(level + slope + noise).clip(0, 255).astype(np.uint8)
 
 
+def _drawn(photo: np.ndarray) -> float:
+    """How strong the grain is that is drawn into a flat hole in the middle of a photo."""
+    canvas = photo.copy()
+    middle = tuple(slice(length * 3 // 10, length * 7 // 10) for length in photo.shape[:2])
+    hole = np.zeros(photo.shape[:2], bool)
+    hole[middle] = True
+    canvas[hole] = 120
+    add_grain(canvas, hole)
+    return float(canvas[hole].std())
+
+
 def _neighbours(noise: np.ndarray) -> float:
     """How alike pixels side by side are: 0 for white noise, near 1 for coarse grain."""
     return float(np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1])
 
 
-@pytest.mark.parametrize("coarseness", [0.4, 1.5])
+@pytest.mark.parametrize("coarseness", [0.4, 1.0, 1.7])
 @pytest.mark.parametrize("colours", [1, 3])
-def test_what_is_drawn_is_as_strong_as_coarse_and_as_coloured_as_what_was_measured(coarseness, colours):
-    noise = _noise(coarseness, colours)
+@pytest.mark.parametrize("strength", [2.0, 8.0, 20.0])
+def test_what_is_drawn_is_as_strong_as_coarse_and_as_coloured_as_what_was_measured(coarseness, colours, strength):
+    noise = _noise(coarseness, colours, strength)
     canvas = _picture(noise)
     canvas[~_KNOWN] = 120
     add_grain(canvas, ~_KNOWN)
     drawn = canvas[60:140, 60:140] - 120.0
-    # what is slower than the windows in which grain is measured is left out
-    assert (0.85 if coarseness < 1 else 0.7) < drawn.std() / 4 < 1.1 and abs(drawn.mean()) < 0.5
+    assert 0.85 < drawn.std() / strength < 1.1 and abs(drawn.mean()) < strength / 8
     assert _neighbours(drawn[..., 0]) == pytest.approx(_neighbours(noise[..., 0]), abs=0.12)
     alike = np.corrcoef(drawn[..., 0].ravel(), drawn[..., 2].ravel())[0, 1]
     assert alike > 0.95 if colours == 1 else abs(alike) < 0.15
@@ -83,7 +94,35 @@ def test_flat_parts_beside_sharp_blocks_have_no_grain():
 def test_stripes_are_texture_not_grain():
     stripes = np.full((100, 100, 3), 40, np.uint8)
     stripes[:, ::2] = 200
-    assert Grain.of(stripes, np.ones((100, 100), bool)).draw().std() < 8.5
+    assert _drawn(stripes) < 8.5
+
+
+def test_stones_are_texture_not_grain():
+    stones = np.exp(_noise(1.0, 1, strength=0.7)) * 60  # with deep shadows between them
+    assert stones.std() > 30 and _drawn(stones.clip(0, 255).astype(np.uint8)) < 8.5
+
+
+def test_cloth_around_a_hole_in_a_photo_that_is_flat_elsewhere_is_no_grain():
+    cloth = _picture(_noise(1.0, 3, strength=20.0))
+    assert 17 < _drawn(cloth) < 22
+    photo = np.full((600, 600, 3), 120, np.uint8) + np.random.default_rng(0).integers(0, 4, (600, 600, 1), np.uint8)
+    photo[200:400, 200:400] = cloth
+    hole = np.pad(~_KNOWN, 200)
+    photo[hole] = 120
+    add_grain(photo, hole)
+    assert photo[hole].std() < 8.5
+
+
+def test_texture_all_over_a_small_photo_leaves_its_grain():
+    texture = _noise(3.0, 1, strength=1.0) * np.linspace(0, 60, 200)[:, None]  # a twentieth of it is flat
+    photo = _picture((texture + _noise(0.4, 1, strength=2.0)[::-1]).repeat(3, axis=2)[..., :3])
+    assert 1.7 < _drawn(photo) < 3.0
+
+
+def test_grain_is_measured_beside_painted_parts():
+    photo = _picture(_noise(0.6, 3))
+    photo[:, :26] = 90
+    assert _drawn(photo) == pytest.approx(4, rel=0.1)
 
 
 def test_where_nothing_is_known_in_one_piece_none_is_drawn():
