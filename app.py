@@ -25,6 +25,7 @@ from page.canvas import PAINT, PAINT_SIDE
 from page.handlers import Handlers
 from page.models import load_inpainter
 from page.photos import MAX_MEGAPIXELS, MAX_UPLOAD
+from page.programs import Programs
 
 ROOT = Path(__file__).parent
 PAGE = ROOT / "page"
@@ -52,15 +53,18 @@ What is drawn is a guess and may not be how the person looks: do not take it for
 """
 OWN_TERMS = "Its weights were trained on CelebA and are for **non-commercial research** only."
 OTHER_TERMS = "What its weights were trained on, and what they may be used for, its card above says."
+LOOKS = "Crisp: clear eyes and hair, more of it guessed. Careful: softer, on average closer to what was there."
 CLOCK = "(...given) => [...given.slice(0, -1), performance.now()]"  # in the place of an event's last input
 SCRIPTS = ("sending.js", "page.js")  # each a function without arguments, called once the page stands
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
-inpainter, source, notice = load_inpainter()
+loaded = load_inpainter()
+looks = loaded.looks
+usual = next(iter(looks))
 
 
-def _fill(picture, mask, faces) -> Result:
-    return inpainter.fill(picture, mask, faces)
+def _fill(picture, mask, faces, look) -> Result:
+    return looks[look or usual].fill(picture, mask, faces)
 
 
 if spaces is not None:
@@ -68,17 +72,17 @@ if spaces is not None:
 else:  # always in one thread: torch keeps memory for every thread that calls it, and Gradio takes ever new ones
     worker = ThreadPoolExecutor(1)
 
-    def fill_photo(picture, mask, faces) -> Result:
-        return worker.submit(_fill, picture, mask, faces).result()
+    def fill_photo(picture, mask, faces, look) -> Result:
+        return worker.submit(_fill, picture, mask, faces, look).result()
 
 
 def _card() -> str:
     """The model's card, or where it is to be found."""
-    card = Path(source) / "README.md"
+    card = Path(loaded.source) / "README.md"
     return (
         views.about(card.read_text(encoding="utf-8"))
         if card.is_file()
-        else f"The model is `{source}` on the Hugging Face Hub."
+        else f"The model is `{loaded.source}` on the Hugging Face Hub."
     )
 
 
@@ -89,12 +93,12 @@ def _scripts() -> str:
 
 
 example_files = [(ROOT / "examples" / name, mask and ROOT / "examples" / mask) for _, name, mask in EXAMPLES]
-handlers = Handlers(fill_photo, FOLDER, example_files, KEPT_SECONDS)
+handlers, programs = Handlers(fill_photo, FOLDER, example_files, KEPT_SECONDS), Programs(fill_photo, FOLDER)
 
 with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
     gr.Markdown(HEAD, elem_id="head")
-    if notice:
-        warning = f'<div role="alert">{views.message(notice, kind="wrong")}</div>'
+    if loaded.notice:
+        warning = f'<div role="alert">{views.message(loaded.notice, kind="wrong")}</div>'
         gr.HTML(warning, padding=False, elem_id="notice")
     photo = gr.Textbox(visible=False)  # the name under which the server remembers the opened photo
     asked = gr.Number(visible=False)  # when what is about to be opened was asked for, by the page's clock
@@ -129,6 +133,14 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
                 fill = gr.Button("Fill", variant="primary", elem_id="fill", min_width=120)
                 find = gr.Button("Find damage", elem_id="find", min_width=120)
                 hole = gr.Button("Random hole", elem_id="hole", min_width=120)
+            look = gr.Radio(
+                list(looks),
+                value=usual,
+                label="Look of what is filled",
+                info=LOOKS,
+                visible=len(looks) > 1,
+                elem_id="look",
+            )
         with gr.Column():
             slider = gr.ImageSlider(
                 label="Before and after",
@@ -168,8 +180,8 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
         inside = gr.HTML(views.NOTHING_INSIDE, elem_id="inside")
     with gr.Accordion("About the model", open=False):
         gr.Markdown(_card(), elem_id="about")
-    terms = OWN_TERMS if source == str(EMBEDDED) else OTHER_TERMS
-    size = inpainter.model.image_size
+    terms = OWN_TERMS if loaded.source == str(EMBEDDED) else OTHER_TERMS
+    size = loaded.inpainter.model.image_size
     gr.Markdown(TERMS.format(side=size, megapixels=MAX_MEGAPIXELS, weights=terms), elem_id="terms")
 
     results = [slider, inside, download, lossless, note, picker, photo, examples, status]
@@ -179,17 +191,25 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
     busy = {"show_progress_on": [status], "api_visibility": "private"}
     hole.click(handlers.random_hole, [editor, photo, picker], [editor, photo, status], **busy)
     find.click(handlers.mark_damage, [editor, photo, picker], [editor, status], **busy, **network)
-    filling = fill.click(handlers.fill_painted, [editor, photo, picker], results, **busy, **network)
+    filling = fill.click(handlers.fill_painted, [editor, photo, picker, look], results, **busy, **network)
+    again = look.input(
+        handlers.fill_again,
+        [editor, photo, picker, download, look],
+        results,
+        trigger_mode="always_last",
+        **busy,
+        **network,
+    )
 
-    def try_example(when: float, chosen: gr.SelectData, request: gr.Request) -> tuple:
-        return handlers.try_example(chosen.index, request, when)
+    def try_example(look: str, when: float, chosen: gr.SelectData, request: gr.Request) -> tuple:
+        return handlers.try_example(chosen.index, request, when, look)
 
-    def open_photo(path: str | None, when: float, request: gr.Request) -> tuple:
+    def open_photo(path: str | None, when: float | None, request: gr.Request | None = None) -> tuple:
         return handlers.open_photo(path, request, when)
 
     # "multiple": the one that is clicked last is the one that stays
     example = examples.select(
-        try_example, asked, [editor, *results], js=CLOCK, trigger_mode="multiple", **busy, **network
+        try_example, [look, asked], [editor, *results], js=CLOCK, trigger_mode="multiple", **busy, **network
     )
     of_before = [slider, inside, download, lossless, note]
     opener.upload(
@@ -197,7 +217,7 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
         [opener, asked],
         [editor, photo, opened, picker, status, *of_before],
         js=CLOCK,
-        cancels=[filling, example],  # those that wait; a running one sees itself that its photo is gone
+        cancels=[filling, again, example],  # those that wait; a running one sees itself that its photo is gone
         **quiet,
     ).success(handlers.find_faces, opened, [picker, status, faces_part], **quiet, **network)
 
@@ -206,8 +226,10 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
     file_out = gr.File(label="filled", visible=False)
     mask_out = gr.File(label="damage", visible=False)
     called = gr.Button(visible=False)
-    called.click(handlers.inpaint, [image_in, mask_in], file_out, api_name="inpaint", **network)
-    called.click(handlers.find_damage_in_file, image_in, mask_out, api_name="find_damage", **network)
+    called.click(programs.inpaint, [image_in, mask_in], file_out, api_name="inpaint", **network)
+    if len(looks) > 1:
+        called.click(programs.inpaint_careful, [image_in, mask_in], file_out, api_name="inpaint_careful", **network)
+    called.click(programs.find_damage, image_in, mask_out, api_name="find_damage", **network)
 
 demo.queue(max_size=WAITING)
 kept = {file for block in demo.blocks.values() for file in block.keep_in_cache}  # the examples' pictures

@@ -18,6 +18,7 @@ try:  # they take seconds, in which Ctrl-C is to end as it does later
     from ngan import commands
     from ngan.batch import REPORTED, one_line
     from ngan.damage import DAMAGE_KINDS
+    from ngan.hub import CRISP, EMBEDDED, located
     from ngan.masks import MASK_KINDS
     from ngan.onnx_model import OPSET
     from ngan.runner import BACKENDS
@@ -287,7 +288,8 @@ def _add_model_option(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="M",
         type=_source,
-        help="folder or Hub id of a model (default: NGAN_MODEL if that is set, else the one that comes with ngan)",
+        help=f"folder or Hub id of a model, or {CRISP.name}, which comes with ngan too: its fills are crisper and "
+        f"further from the truth (default: NGAN_MODEL if that is set, else {EMBEDDED.name})",
     )
 
 
@@ -312,7 +314,7 @@ def _face(text: str) -> str:
 
 
 def _source(text: str) -> str:
-    return _filled_in(text, "a folder or a Hub id, or leave it out")
+    return located(_filled_in(text, "a folder or a Hub id, or leave it out"))
 
 
 def _filled_in(text: str, what: str) -> str:

@@ -14,7 +14,7 @@ from ngan.checkpoint import Counters
 from ngan.config import TrainConfig
 from ngan.differences import format_differences
 from ngan.disk import write_bytes
-from ngan.hub import download, split_revision
+from ngan.hub import download, located, split_revision
 from ngan.merging import CARD, LICENSE, license_in, merge_cards, name_in, record_of, relicense
 from ngan.model import NGAN
 from ngan.start import CRITICS
@@ -218,6 +218,7 @@ def _license(config: TrainConfig) -> dict[str, str]:
 
 def _license_of(source: str) -> dict[str, str]:
     """Return the license that the card of a folder or a Hub id names; none where there is no card to be had."""
+    source = located(source)
     try:
         path = Path(source, CARD) if Path(source).is_dir() else download(source, CARD)
         return license_in(path.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ngan.batch import Outcome, Share, is_done, leaving_together, one_line, run_tasks
 from ngan.disk import check_place, is_written_in_place, remove_stale, write_bytes
-from ngan.hub import EMBEDDED, default_model, download
+from ngan.hub import CRISP, EMBEDDED, default_model, download
 from ngan.inference import Inpainter
 from ngan.model import NGAN
 from ngan.onnx_model import check_onnx, export_onnx
@@ -315,7 +315,7 @@ def _load(model: str | None, device: str | None, **how: Any) -> Inpainter:
 def _public(model: str | None) -> str:
     """Name a model as others know it: the embedded one's path says nothing on another machine."""
     name = model or default_model()
-    return EMBEDDED.name if name == str(EMBEDDED) else name
+    return next((folder.name for folder in (EMBEDDED, CRISP) if name == str(folder)), name)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

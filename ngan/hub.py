@@ -1,4 +1,4 @@
-"""Which model is loaded when nobody names one, how the Hub's models are named, and how their files are fetched."""
+"""Which models come with the package, how they and the Hub's are named, and how files of the Hub are fetched."""
 
 import contextlib
 import os
@@ -9,27 +9,44 @@ from typing import Any
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-EMBEDDED = Path(__file__).parent / "pretrained" / "ngan-celeba-128"
+_PRETRAINED = Path(__file__).parent / "pretrained"
+EMBEDDED = _PRETRAINED / "ngan-celeba-128"  # the closest to the truth
+CRISP = _PRETRAINED / "ngan-celeba-128-crisp"  # the nearest to real faces
 
 
 def default_model() -> str:
     """Name the model that `Inpainter()` loads.
 
     Returns:
-        The environment variable NGAN_MODEL (a folder or a Hub id) where it is set, else the folder of the weights that
-        come with the package.
+        The environment variable NGAN_MODEL (a folder, a Hub id, or the name of a model that comes with the package)
+        where it is set, else the folder of `EMBEDDED`.
 
     Raises:
         FileNotFoundError: NGAN_MODEL is not set and the package came without its weights.
     """
     named = os.environ.get("NGAN_MODEL")
     if named:
-        return named
+        return located(named)
     if not (EMBEDDED / "config.json").is_file():
         raise FileNotFoundError(
             f"{EMBEDDED} holds no model: install the package with its weights or set NGAN_MODEL to a folder or Hub id"
         )
     return str(EMBEDDED)
+
+
+def located(source: str) -> str:
+    """Return the folder of a model that comes with the package and is named so, unless a file or folder here is.
+
+    Args:
+        source: "ngan-celeba-128", "ngan-celeba-128-crisp", or a folder or Hub id, which is returned as it is.
+    """
+    folder = embedded(source)
+    return source if folder is None or Path(source).exists() else str(folder)
+
+
+def embedded(name: str) -> Path | None:
+    """Return the folder of the package's own model of a name; None if it has none of that name."""
+    return next((folder for folder in (EMBEDDED, CRISP) if name == folder.name), None)
 
 
 def split_revision(source: str) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from ngan.hub import check_hub_id, download, no_folder_either, split_revision
+from ngan.hub import check_hub_id, download, located, no_folder_either, split_revision
 
 _TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # of weights that are read, into float32
 _NAMED = 4  # weights named of each kind of problem; the others are counted
@@ -41,8 +41,8 @@ class StrictHubMixin(PyTorchModelHubMixin):
         client's errors through.
 
         Args:
-            pretrained_model_name_or_path: a folder that `save_pretrained` wrote, or a Hub id, "organisation/name" or
-                "organisation/name@revision".
+            pretrained_model_name_or_path: a folder that `save_pretrained` wrote, a Hub id, "organisation/name" or
+                "organisation/name@revision", or the name of a model that comes with the package.
             revision: branch, tag or commit of the Hub's repository; None = main.
             subfolder: of the folder or the repository.
             map_location: the device that the weights are put on.
@@ -59,7 +59,7 @@ class StrictHubMixin(PyTorchModelHubMixin):
         """
         if not strict:
             raise ValueError("strict=False: weights that do not fit are always refused; leave strict out")
-        source, named = split_revision(str(pretrained_model_name_or_path))
+        source, named = split_revision(located(str(pretrained_model_name_or_path)))
         if Path(source).is_file() and source.endswith(".onnx"):
             raise FileNotFoundError(f"{source} is an exported file, which backend='onnx' runs; here give a folder")
         if Path(source).is_file():

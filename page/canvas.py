@@ -20,10 +20,6 @@ from page.photos import Unusable, open_mask, open_photo
 
 PAINT_SIDE = 768  # longest side of the canvas, in pixels
 PAINT = (255, 45, 139, 153)  # RGBA of the brush
-EXPIRED = (
-    "The photo is not on this server any more: a photo is deleted after an hour, or when the server starts anew. "
-    "Open it again."
-)
 
 
 @dataclass(frozen=True)
@@ -101,10 +97,7 @@ class Drawing:
 
     def _of_file(self) -> np.ndarray:
         """(H, W) of the picture, bool: the mask file, and what was painted and rubbed out since."""
-        try:
-            marked = open_mask(self.photo.mask, self.picture.size)
-        except FileNotFoundError as error:
-            raise Unusable(EXPIRED.replace("photo", "mask")) from error
+        marked = open_mask(self.photo.mask, self.picture.size)
         shown = shrink_mask(marked, self.canvas.size)
         strokes = self.painted & _wider(_wider(self.painted & ~shown))  # across a thin mark, all of it is painted over
         marked |= _enlarged(strokes, self.picture.size)
@@ -150,10 +143,7 @@ def read(value: dict[str, Any] | None, photo: Photo | None) -> Drawing:
     if not known:
         photo = Photo(None, look)
     if photo.path:
-        try:
-            return Drawing(open_photo(photo.path), canvas, painted, photo)
-        except FileNotFoundError as error:
-            raise Unusable(EXPIRED) from error
+        return Drawing(open_photo(photo.path), canvas, painted, photo)
     opaque = background.mode != "RGBA" or background.getchannel("A").getextrema()[0] == 255
     return Drawing(background.convert("RGB") if opaque else background, canvas, painted, photo)
 
@@ -175,7 +165,6 @@ def with_mask(drawing: Drawing, path: str) -> tuple[dict, Photo]:
 
     Raises:
         Unusable: a mask that cannot be used.
-        FileNotFoundError: it is not there any more.
     """
     hole = open_mask(path, drawing.picture.size)
     drawing.painted = shrink_mask(hole, drawing.canvas.size)

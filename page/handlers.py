@@ -1,11 +1,10 @@
-"""What the buttons of the page do, and what programs may call. Every error is a sentence for the person at the page.
+"""What the buttons of the page do. Every error is a sentence for the person at the page.
 
 Where the editor is an output, an error is shown by `gr.Warning`: after a `gr.Error` the editor waits for ever.
 """
 
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,26 +14,24 @@ import torch
 from PIL import Image
 
 from ngan.faces import Face, find_faces
-from ngan.inference import Result
 from ngan.pictures import PictureError, on_white
-from ngan.saving import Origin, save_picture
 from page import canvas, photos, views
-from page.canvas import EXPIRED, Photo
+from page.canvas import Photo
 from page.memory import Memory
 from page.photos import Unusable
+from page.programs import Fill
 
 SHOW_SIDE = 1600  # longest side of what the slider shows, in pixels; the download always has the picture's own size
 
 _CLEAR_OF_HOLE = 2  # percent of the width, between the slider's handle and the hole, and the picture's border
-
-Fill = Callable[[Image.Image, Image.Image | None, Sequence | None], Result]
 
 
 class Handlers:
     """The page's actions.
 
     Args:
-        fill: `Inpainter.fill`, or what runs it elsewhere.
+        fill: runs `Inpainter.fill`, here or elsewhere, of the model that makes fills look as its last argument names;
+            None = the usual one.
         folder: where results are written; the page deletes what lies there after an hour.
         examples: pairs of a picture and a mask file that may be None.
         seconds: for which an opened photo is remembered.
@@ -59,7 +56,7 @@ class Handlers:
         try:
             if path is None:
                 raise Unusable("Choose a file first.")
-            picture = _open(path)
+            picture = photos.open_photo(path)
         except Unusable as error:
             gr.Warning(str(error))
             return gr.skip(), gr.skip(), None, gr.skip(), views.message(str(error), kind="wrong"), *[gr.skip()] * 5
@@ -76,7 +73,7 @@ class Handlers:
             photo = self.memory.get(name)
             if photo is None or photo.path is None:
                 return gr.skip(), gr.skip(), gr.skip()
-            picture = _open(photo.path)
+            picture = photos.open_photo(photo.path)
         except Unusable:  # it was said when the photo was opened
             return gr.skip(), gr.skip(), gr.skip()
         faces = find_faces(np.asarray(on_white(picture)))
@@ -114,10 +111,10 @@ class Handlers:
         try:
             photo = self.memory.get(name)
             drawing = canvas.read(value, photo)
-            result = self.fill(drawing.picture, None, _faces(picker, drawing, photo))
+            result = self.fill(drawing.picture, None, _faces(picker, drawing, photo), None)
         except (Unusable, PictureError) as error:
-            gr.Warning(_words(error))
-            return gr.skip(), views.message(_words(error), kind="wrong")
+            gr.Warning(photos.words_of(error))
+            return gr.skip(), views.message(photos.words_of(error), kind="wrong")
         if turn != self.memory.latest(_session(request)):
             return (gr.skip(),) * 2
         found = canvas.shrink_mask(result.mask, drawing.canvas.size)
@@ -155,7 +152,12 @@ class Handlers:
         return shown if turn == self.memory.latest(_session(request)) else (gr.skip(),) * 3
 
     def fill_painted(
-        self, value: dict | None, name: str | None, picker: dict | None, request: gr.Request | None = None
+        self,
+        value: dict | None,
+        name: str | None,
+        picker: dict | None,
+        request: gr.Request | None = None,
+        look: str | None = None,
     ) -> tuple:
         """Fill what is painted; returns what to show of it, in the order of the page's results: of nothing, if another
         picture was opened meanwhile."""
@@ -169,61 +171,42 @@ class Handlers:
             if mask is None:
                 raise Unusable("Nothing is painted yet: paint over the part to fill, or let the damage be found.")
             known = views.known_faces(picker) if photo == drawing.photo else []
-            shown = self._filled(drawing, mask, _faces(picker, drawing, photo), known, turn)
+            shown = self._filled(drawing, mask, _faces(picker, drawing, photo), known, turn, look)
         except (Unusable, PictureError) as error:
-            gr.Warning(_words(error))
-            shown = *[gr.skip()] * 8, views.message(_words(error), kind="wrong")
+            gr.Warning(photos.words_of(error))
+            shown = *[gr.skip()] * 8, views.message(photos.words_of(error), kind="wrong")
         return shown if turn == self.memory.latest(_session(request)) else (gr.skip(),) * 9
 
-    def try_example(self, number: int, request: gr.Request | None = None, asked: float | None = None) -> tuple:
+    def fill_again(
+        self,
+        value: dict | None,
+        name: str | None,
+        picker: dict | None,
+        result: str | None,
+        request: gr.Request | None = None,
+        look: str | None = None,
+    ) -> tuple:
+        """Fill what is painted once more, with another look; nothing if the page shows no result yet."""
+        return self.fill_painted(value, name, picker, request, look) if result else (gr.skip(),) * 9
+
+    def try_example(
+        self, number: int, request: gr.Request | None = None, asked: float | None = None, look: str | None = None
+    ) -> tuple:
         """Open an example and fill it; returns editor and what `fill_painted` does: of nothing, if it waited while
         a photo was opened that was `asked` for later."""
         if self.memory.outrun(asked, _session(request)):
             return (gr.skip(),) * 10
         picture_file, mask_file = self.examples[number]
-        value, photo = canvas.show(_open(picture_file), str(picture_file))
+        value, photo = canvas.show(photos.open_photo(picture_file), str(picture_file))
         name, before = self.memory.keep(photo), self.memory.latest(_session(request))
         self.memory.note(name, _session(request), asked)
         try:
-            shown = self._example(canvas.read(value, photo), mask_file, name)
+            shown = self._example(canvas.read(value, photo), mask_file, name, look)
         except Exception:
             if not self.memory.replaced(name, _session(request)):
                 self.memory.note(before, _session(request))  # the page goes on showing that one
             raise
         return (gr.skip(),) * 10 if self.memory.replaced(name, _session(request)) else shown
-
-    def inpaint(self, image: str | None, mask: str | None = None) -> str:
-        """Fill a picture file where a mask file is white; all other pixels are returned bit for bit.
-
-        Args:
-            image: a picture file with any number of faces, up to 50 megapixels.
-            mask: a picture file of the (upright) picture's size, white = fill; without it, damage is found and filled.
-
-        Returns:
-            A PNG file of the picture's own size.
-        """
-        try:
-            picture = _open(image)
-            marked = None if mask is None else _open_mask(mask, picture.size)
-            result = self.fill(picture, marked, None)
-        except (Unusable, PictureError) as error:
-            raise gr.Error(_words(error), print_exception=False) from error
-        return self._write(result.final, "filled.png")
-
-    def find_damage_in_file(self, image: str | None) -> str:
-        """Mark what looks damaged in a picture file: plain colours and noise are found best.
-
-        Args:
-            image: a picture file, up to 50 megapixels.
-
-        Returns:
-            A PNG file of the (upright) picture's size, white where it looks damaged, else black.
-        """
-        try:
-            result = self.fill(_open(image), None, None)
-        except (Unusable, PictureError) as error:
-            raise gr.Error(_words(error), print_exception=False) from error
-        return self._write(result.mask, "damage.png")
 
     def _too_late(self, name: str | None, request: gr.Request | None) -> bool:
         """Whether a press of a button is of a photo that was replaced, as its canvas took long to be sent; it is told,
@@ -233,9 +216,9 @@ class Handlers:
             gr.Info("Another photo was opened meanwhile. If it is not on the canvas, open it again.")
         return late
 
-    def _example(self, drawing: canvas.Drawing, mask_file: Path | None, name: str) -> tuple:
+    def _example(self, drawing: canvas.Drawing, mask_file: Path | None, name: str, look: str | None) -> tuple:
         if mask_file is None:
-            mask = self.fill(drawing.picture, None, None).mask
+            mask = self.fill(drawing.picture, None, None, None).mask
             drawing.painted = canvas.shrink_mask(mask, drawing.canvas.size)
             value = canvas.paint(drawing.canvas, drawing.painted)
         else:
@@ -243,16 +226,22 @@ class Handlers:
             mask = drawing.mask()
         if mask.getbbox() is None:
             raise gr.Error("No damage was found in this example by the model that is loaded.", print_exception=False)
-        return value, *self._filled(drawing, mask, None, [], name)
+        return value, *self._filled(drawing, mask, None, [], name, look)
 
     def _filled(
-        self, drawing: canvas.Drawing, mask: Image.Image, faces: list | None, known: Sequence[Face], turn: str | None
+        self,
+        drawing: canvas.Drawing,
+        mask: Image.Image,
+        faces: list | None,
+        known: Sequence[Face],
+        turn: str | None,
+        look: str | None,
     ) -> tuple:
         start = time.perf_counter()
-        result = self.fill(drawing.picture, mask, faces)
+        result = self.fill(drawing.picture, mask, faces, look)
         seconds = time.perf_counter() - start
         size = drawing.picture.size
-        saved = photos.save_result(result.final, drawing.photo.path, self._new_folder())
+        saved = photos.save_result(result.final, drawing.photo.path, photos.new_folder(self.folder))
         pair = views.small(drawing.picture, SHOW_SIDE), views.small(result.final, SHOW_SIDE)
         shown = views.squares(drawing.canvas, size, known, result.faces, faces is not None)
         kind = saved.file.suffix[1:].upper().replace("JPG", "JPEG").replace("TIF", "TIFF")
@@ -268,16 +257,6 @@ class Handlers:
             views.summary(result, size, seconds, faces is not None, of_file=drawing.photo.path is not None),
         )
 
-    def _write(self, picture: Image.Image, name: str) -> str:
-        path = self._new_folder() / name
-        profile = picture.info.get("icc_profile") or b""
-        save_picture(path, picture, Origin(mode=picture.mode, icc_profile=profile), quick=True)
-        return str(path)
-
-    def _new_folder(self) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=self.folder))
-
 
 def _session(request: gr.Request | None) -> str | None:
     return request.session_hash if request else None
@@ -289,30 +268,7 @@ def _beside(mask: Image.Image) -> float:
     return max(_CLEAR_OF_HOLE, 100 * left / mask.width - _CLEAR_OF_HOLE)
 
 
-def _open(path: str | Path | None) -> Image.Image:
-    if path is None:
-        raise Unusable("Choose a picture file first.")
-    try:
-        return photos.open_photo(path)
-    except FileNotFoundError as error:
-        raise Unusable(EXPIRED) from error
-
-
-def _open_mask(path: str, size: tuple[int, int]) -> np.ndarray:
-    try:
-        return photos.open_mask(path, size)
-    except FileNotFoundError as error:
-        raise Unusable(EXPIRED.replace("photo", "mask")) from error
-
-
 def _faces(picker: dict | None, drawing: canvas.Drawing, photo: Photo | None) -> list | None:
     """The squares a person chose, if they were chosen on the picture that is on the canvas."""
     same = photo is not None and photo.canvas == drawing.photo.canvas
     return views.chosen_faces(picker, drawing.picture.size) if same else None
-
-
-def _words(error: Unusable | PictureError) -> str:
-    """A sentence for the page; what `ngan` says names sizes and modes, and never a path: it is given no file."""
-    if isinstance(error, Unusable):
-        return str(error)
-    return f"This cannot be filled. {str(error).removeprefix('image: ').capitalize()}."

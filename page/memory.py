@@ -9,8 +9,8 @@ import threading
 import time
 from collections import OrderedDict
 
-from page.canvas import EXPIRED, Photo
-from page.photos import Unusable
+from page.canvas import Photo
+from page.photos import EXPIRED, Unusable
 
 _PAGES = 1000  # open ones that are told apart, far more than wait in the queue
 
@@ -27,9 +27,7 @@ class Memory:
         self.seconds = seconds
         self.most = most
         self._photos: OrderedDict[str, tuple[float, Photo, str]] = OrderedDict()
-        self._latest: OrderedDict[str, tuple[str | None, float]] = (
-            OrderedDict()
-        )  # by session, and when it was asked for
+        self._latest: OrderedDict[str, tuple[str | None, float]] = OrderedDict()  # by session; when it was asked for
         self._lock = threading.Lock()
 
     def keep(self, photo: Photo, opened: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Which model the page works with: the one asked for, or the embedded one and a notice that says why."""
+"""Which models the page works with: the one asked for, or the embedded ones and a notice that says why."""
 
 import logging
 import textwrap
@@ -12,9 +12,10 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ngan.hub import EMBEDDED, default_model
+from ngan.hub import CRISP, EMBEDDED, default_model
 from ngan.inference import Inpainter
 
+CRISP_LOOK, CAREFUL = "Crisp", "Careful"  # looks of what is filled, as the page names them
 _MAX_REASON = 300  # characters of a reason on the page; weights that do not fit are named one by one
 
 _logger = logging.getLogger(__name__)
@@ -27,11 +28,18 @@ class Loaded(NamedTuple):
         inpainter: what fills photos.
         source: folder or Hub id that its weights came from.
         notice: what the page's visitors have to know of it, plain text; "" if it is the model that was asked for.
+        crisp: what fills them crisper; None if `inpainter` is not the embedded model.
     """
 
     inpainter: Inpainter
     source: str
     notice: str
+    crisp: Inpainter | None = None
+
+    @property
+    def looks(self) -> dict[str, Inpainter]:
+        """What fills photos, by the name of how it makes them look; the first is the usual one."""
+        return {CAREFUL: self.inpainter} if self.crisp is None else {CRISP_LOOK: self.crisp, CAREFUL: self.inpainter}
 
 
 def load_inpainter() -> Loaded:
@@ -45,17 +53,21 @@ def load_inpainter() -> Loaded:
     """
     asked = default_model()
     try:
-        return Loaded(Inpainter(asked), asked, "")
+        return _loaded(asked, "")
     except (OSError, ValueError) as error:  # all that from_pretrained raises; errors of the Hub are OSErrors
         if asked == str(EMBEDDED):
             raise
-        reason, inpainter = _reason(error), Inpainter(EMBEDDED)
+        reason = _reason(error)
     _logger.warning("NGAN_MODEL=%s could not be loaded, the embedded model is used instead: %s", asked, reason)
     notice = (
         f"The model {asked}, which this page was set up for, could not be loaded: "
         f"{textwrap.shorten(reason, _MAX_REASON, placeholder=' ...')}. The embedded model is used instead."
     )
-    return Loaded(inpainter, str(EMBEDDED), notice)
+    return _loaded(str(EMBEDDED), notice)
+
+
+def _loaded(source: str, notice: str) -> Loaded:
+    return Loaded(Inpainter(source), source, notice, Inpainter(CRISP) if source == str(EMBEDDED) else None)
 
 
 def _reason(error: Exception) -> str:

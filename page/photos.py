@@ -1,6 +1,7 @@
 """Uploaded photos in, filled photos out: read with words a person understands, saved in the format they came in."""
 
 import struct
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,10 @@ _BROKEN = "This {} is a broken picture: it begins like one, but cannot be read t
 _EXACT = "{}: every pixel that you did not paint is bit for bit as it was."
 _LOST = " The photo's EXIF data is broken or too long, and is left out."
 _DEEP = " All 16 bits of its colours are kept."
+EXPIRED = (
+    "The photo is not on this server any more: a photo is deleted after an hour, or when the server starts anew. "
+    "Open it again."
+)
 _NAME_BYTES = 120  # of the upload's name that are kept, so that no folder finds the result's too long
 
 
@@ -49,13 +54,27 @@ class Saved:
     note: str
 
 
-def open_photo(path: str | Path) -> Image.Image:
+def words_of(error: Unusable | PictureError) -> str:
+    """A sentence for the page; what `ngan` says names sizes and modes, and never a path: it is given no file."""
+    if isinstance(error, Unusable):
+        return str(error)
+    return f"This cannot be filled. {str(error).removeprefix('image: ').capitalize()}."
+
+
+def new_folder(folder: Path) -> Path:
+    """Make an empty folder within `folder`, which need not exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=folder))
+
+
+def open_photo(path: str | Path | None) -> Image.Image:
     """Read an uploaded photo, upright, as L, LA, RGB or RGBA.
 
     Raises:
-        Unusable: it is none, or broken, moving, or too large or small.
-        FileNotFoundError: it is not there any more.
+        Unusable: it is none, or broken, moving, too large or small, or not there any more.
     """
+    if path is None:
+        raise Unusable("Choose a picture file first.")
     opened = _open(path)
     width, height = opened.size
     if width * height > MAX_MEGAPIXELS * 1_000_000:
@@ -72,7 +91,7 @@ def open_photo(path: str | Path) -> Image.Image:
             if opened.format in _MOVING and getattr(opened, "n_frames", 1) > 1:
                 raise Unusable("This picture is animated or has several pages. Save one as a picture and open that.")
             return read_picture(opened)
-    except (Unusable, FileNotFoundError):
+    except Unusable:
         raise
     except PictureError as error:
         if "16 bits a channel" in str(error):
@@ -88,8 +107,7 @@ def open_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
     """Read an uploaded mask for an upright picture of (width, height) `size`; (H, W), bool, True = to be filled.
 
     Raises:
-        Unusable: it is no picture, has another size, or marks nothing or everything.
-        FileNotFoundError: it is not there any more.
+        Unusable: it is no picture, has another size, marks nothing or everything, or is not there any more.
     """
     try:
         with _open(path, "mask file") as opened:
@@ -107,8 +125,8 @@ def open_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
 def _open(path: str | Path, what: str = "file") -> Image.Image:
     try:
         return Image.open(path, formats=_FORMATS)
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise Unusable(EXPIRED if what == "file" else EXPIRED.replace("photo", "mask")) from error
     except Image.DecompressionBombError as error:
         text = f"This picture has far too many pixels. At most {MAX_MEGAPIXELS} megapixels can be filled here."
         raise Unusable(text) from error

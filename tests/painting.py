@@ -1,5 +1,6 @@
 """What tests share: pictures of noise, holes, paint on the page's canvas, and what comes of it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -7,6 +8,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from ngan import Inpainter
 from page import views
 
 NAMES = ("slider", "inside", "download", "lossless", "note", "picker", "photo", "examples", "status")
@@ -26,6 +28,11 @@ def painted(height: int, width: int) -> tuple[Image.Image, np.ndarray]:
     mask = np.zeros((height, width), bool)
     mask[20:40, 10:30] = True
     return layer(height, width, slice(20, 40), slice(10, 30)), mask
+
+
+def of_one_look(inpainter: Inpainter) -> Callable:
+    """What the page's handlers fill with, of a model beside which there is no other."""
+    return lambda picture, mask, faces, look: inpainter.fill(picture, mask, faces)
 
 
 def fill(app: ModuleType, editor: dict | None, photo: str | None = None, picker: dict | None = None) -> dict:

@@ -233,7 +233,7 @@ def test_files_that_cannot_be_opened_are_named_so(
     assert before == [gr.skip()] * 5  # the result of the photo that is open stays
     if path:
         with pytest.raises(gr.Error, match=message):
-            app.handlers.inpaint(str(path))
+            app.programs.inpaint(str(path))
 
 
 def test_every_example_is_filled_by_one_click(app: ModuleType):

@@ -124,7 +124,7 @@ def test_found_damage_is_painted_to_be_changed(app: ModuleType, tmp_path: Path, 
     given, _ = painted(60, 50)
     editor, words = app.handlers.mark_damage(value(image, given), None, None)
     found = np.asarray(editor["layers"][0])[..., 3] > 0
-    direct = shrink_mask(app.inpainter.fill(image).mask, image.size)
+    direct = shrink_mask(app.loaded.inpainter.fill(image).mask, image.size)
     assert direct.any() and "Painted what looks damaged, " in words
     image.save(tmp_path / "photo.png")
     canvas, photo, *_ = app.handlers.open_photo(str(tmp_path / "photo.png"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from painting import of_one_look
 from PIL import Image, ImageOps, TiffImagePlugin
 from shell import save_model
 
@@ -18,7 +19,7 @@ from ngan.model import NGAN
 from ngan.pictures import PictureError, read_mask, read_picture
 from ngan.saving import Origin, save_picture
 from page import photos
-from page.handlers import Handlers
+from page.programs import Programs
 
 HEIGHT, WIDTH = 40, 48
 PROFILE = b"\0" * 16 + b"RGB " + b"\0" * 108  # the colour space is at bytes 16 to 19
@@ -81,8 +82,8 @@ def test_the_page_keeps_them_and_says_so(tmp_path: Path, inpainter: Inpainter, s
 def test_the_call_for_programs_keeps_them(tmp_path: Path, inpainter: Inpainter):
     write(tmp_path / "deep.tif", values())
     Image.fromarray(box()).save(tmp_path / "mask.png")
-    handlers = Handlers(inpainter.fill, tmp_path / "results", [])
-    filled = handlers.inpaint(str(tmp_path / "deep.tif"), str(tmp_path / "mask.png"))
+    programs = Programs(of_one_look(inpainter), tmp_path / "results")
+    filled = programs.inpaint(str(tmp_path / "deep.tif"), str(tmp_path / "mask.png"))
     check(read(Path(filled)), values(), box())
 
 

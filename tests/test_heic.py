@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from editor import page_model
+from painting import of_one_look
 from PIL import ExifTags, Image, features
 from shell import only_error, save_model
 
@@ -69,7 +70,8 @@ def here(tmp_path, monkeypatch) -> str:
 
 
 def handlers(tmp_path: Path) -> Handlers:
-    return Handlers(Inpainter(str(page_model(tmp_path / "page")), "cpu").fill, tmp_path / "results", [])
+    inpainter = Inpainter(str(page_model(tmp_path / "page")), "cpu")
+    return Handlers(of_one_look(inpainter), tmp_path / "results", [])
 
 
 @pytest.mark.parametrize("read", [read_picture, open_photo])

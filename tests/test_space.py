@@ -102,7 +102,7 @@ def test_the_named_model_is_pulled_from_the_hub(hub, model, tmp_path, monkeypatc
     hub.put(NAME, model)
     monkeypatch.setenv("NGAN_MODEL", NAME)
     app = page_of(tmp_path, monkeypatch)
-    assert same(app.inpainter.model, NGAN.from_pretrained(tmp_path / "tiny"))
+    assert same(app.loaded.inpainter.model, NGAN.from_pretrained(tmp_path / "tiny"))
     assert html_of(app, "notice") == [] and NAME in html_of(app, "about")[0]
     assert not [record for record in caplog.records if record.name == "page.models"]
 
