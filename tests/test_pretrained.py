@@ -1,4 +1,4 @@
-"""The embedded weights: there, whole, and better than a method without weights on a face they have never seen."""
+"""The embedded weights: there, whole, better than a method without weights on a face they never saw; or crisper."""
 
 import json
 from pathlib import Path
@@ -9,16 +9,19 @@ import torch
 from card_rules import card_troubles
 from PIL import Image
 
+from benchmarks.photo_fills import hole_of
 from ngan import Inpainter
 from ngan.damage import damage
+from ngan.faces import find_faces
 from ngan.framing import inside
-from ngan.hub import EMBEDDED
+from ngan.hub import CRISP, EMBEDDED
 from ngan.masks import box_masks, center_masks
 from ngan.metrics import iou, psnr
 from ngan.model import NGANDiscriminators
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 24_000_000  # bytes of either weight file
+BOTH = pytest.mark.parametrize("folder", [EMBEDDED, CRISP])
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +42,19 @@ def as_mask(mask: torch.Tensor) -> Image.Image:
     return Image.fromarray((mask[0, 0].numpy() * 255).astype(np.uint8))
 
 
-def test_both_weight_files_are_small_enough_and_load():
-    assert (EMBEDDED / "model.safetensors").stat().st_size <= LIMIT
-    assert (EMBEDDED / "discriminators/model.safetensors").stat().st_size <= LIMIT
-    assert NGANDiscriminators.from_pretrained(EMBEDDED / "discriminators").local.classify.weight.isfinite().all()
+@BOTH
+def test_both_weight_files_are_small_enough_and_load(folder):
+    assert (folder / "model.safetensors").stat().st_size <= LIMIT
+    assert (folder / "discriminators/model.safetensors").stat().st_size <= LIMIT
+    assert NGANDiscriminators.from_pretrained(folder / "discriminators").local.classify.weight.isfinite().all()
 
 
-def test_the_card_states_terms_limits_and_the_measured_figures():
-    card = (EMBEDDED / "README.md").read_text(encoding="utf-8")
+@BOTH
+def test_the_card_states_terms_limits_and_the_measured_figures(folder):
+    card = (folder / "README.md").read_text(encoding="utf-8")
     assert card_troubles(card) == [] and "- l1\n" in card.split("model-index:")[0]
-    result = json.loads((EMBEDDED / "results.json").read_text())
-    assert result["n"] == 1024 and result["split"] == "validation"
+    result = json.loads((folder / "results.json").read_text())
+    assert f"- name: {folder.name}\n" in card and result["n"] == 1024 and result["split"] == "validation"
     for words in ("non-commercial research", "CelebA", "Limits and bias", "train_accelerate.py"):
         assert words in card
     for kind in ("center", "box", "freeform"):
@@ -59,13 +64,29 @@ def test_the_card_states_terms_limits_and_the_measured_figures():
         assert card.count(f"<!-- ngan: {section} -->") == card.count(f"<!-- /ngan: {section} -->") == 1
 
 
-def test_usage_in_the_card_runs_as_printed_from_any_folder(face, tmp_path, monkeypatch):
+@BOTH
+def test_usage_in_the_card_runs_as_printed_from_any_folder(folder, face, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NGAN_MODEL", raising=False)
     face.save("face.png")
     as_mask(center_masks(1, 128, 128, torch.Generator())).save("mask.png")
-    exec((EMBEDDED / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0], {})
-    assert np.array_equal(np.asarray(Image.open("filled.png")), np.asarray(Inpainter(EMBEDDED)(face, "mask.png")))
+    exec((folder / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0], {})
+    assert np.array_equal(np.asarray(Image.open("filled.png")), np.asarray(Inpainter(folder)(face, "mask.png")))
+
+
+@pytest.mark.parametrize("kind", ["eyes", "lower face", "inner face"])
+def test_the_crisp_fills_are_crisper_and_no_crisper_than_the_truth(inpainter, kind):
+    import cv2
+
+    truth = Image.open(ROOT / "examples/astronaut.png").convert("RGB")
+    hole = hole_of(find_faces(np.asarray(truth))[0], kind, truth.size[::-1])
+
+    def fine(picture: Image.Image) -> float:
+        luma = np.asarray(picture.convert("L")).astype(np.float32)
+        return np.abs(luma - cv2.GaussianBlur(luma, (0, 0), 3))[hole].mean()
+
+    careful, crisp = (fine(model(truth, hole)) for model in (inpainter, Inpainter(CRISP, "cpu")))
+    assert 1.03 * careful < crisp < fine(truth)
 
 
 def test_a_face_never_seen_is_filled_better_than_by_telea(inpainter, face):
