@@ -40,7 +40,7 @@ INTRODUCTION = (
     "from real faces: one critic for the sketch, one for the whole picture, one for the filled part alone."
 )
 _FIRST = ("Limits", "Terms", "License", "Data")  # sections of a model card that its user needs most
-_LONG = ("## Training", "## Figures")
+_LONG = ("## Training", "## Figures", "## Citation")
 NOTHING_INSIDE = f"<p>{INTRODUCTION} Fill a picture to see each step here.</p>"
 
 
