@@ -22,7 +22,7 @@ from huggingface_hub import hf_hub_download
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from ngan.hub import EMBEDDED
+from ngan.hub import CRISP, EMBEDDED
 from ngan.inference import Inpainter
 from ngan.model import NGAN
 from page.models import load_inpainter
@@ -335,7 +335,7 @@ def test_what_the_documented_command_sends_is_a_space(hub, checkout, tmp_path, m
     original, hole = np.asarray(Image.open(face).convert("RGB")), np.asarray(Image.open(mask).convert("L")) > 127
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the page: others sum in another order
-    filled, expected = np.asarray(Image.open(filled)), np.asarray(Inpainter(EMBEDDED, device="cpu")(face, mask))
+    filled, expected = np.asarray(Image.open(filled)), np.asarray(Inpainter(CRISP, device="cpu")(face, mask))
     torch.set_num_threads(threads)
     assert np.array_equal(filled[~hole], original[~hole]) and (filled[hole] != original[hole]).any(-1).mean() > 0.9
     assert np.abs(filled.astype(int) - expected).max() <= 2
