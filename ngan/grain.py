@@ -4,11 +4,14 @@ It is measured where the photo is flat, and drawn anew over fills, which have no
 photo's own, and as strong as where the photo is flat: up to a standard deviation of 24 of 255, and up to 4 pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+from ngan.detail import Detail
 
 # Pixels of a window in which grain is measured; what is slower than that is no grain. Windows of 16 lose a fourth of
 # grain of 4 pixels. Of 32 fewer are flat, and texture and shades of skin were taken for grain there, unless all they
@@ -38,6 +41,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (I
 _FAINT = 0.05  # of 255: what is weaker is not drawn
 _NEAR = 64  # pixels around a hole, at least, in which grain is measured
 _ENDS = 16.0  # of 255: so near to black and white it fades
+_FINER = 64  # values a side of a spectrum in which grain is parted
 _PERIOD = 256  # pixels after which drawn grain repeats
 _ROWS = 256  # drawn over at a time; bounds the memory that a large hole takes
 
@@ -84,6 +88,13 @@ class Grain:
         """Standard deviation of what is drawn, of 255, over the three colours."""
         return float(np.sqrt((self.filters**2).sum() / 3))
 
+    def finer(self, sigma: float) -> float:
+        """The share of its variance that a Gaussian of a standard deviation, in pixels, takes away."""
+        power = np.square(np.abs(np.fft.fft2(self.filters, (_FINER, _FINER)))).sum(axis=0)
+        slow = np.exp(-2 * np.square(np.pi * sigma * np.fft.fftfreq(_FINER)))
+        fast = np.square(1 - slow[:, None] * slow)
+        return float((power * fast).sum() / max(power.sum(), 1e-12))
+
     def draw(self) -> np.ndarray:
         """Draw a tile of it, (256, 256, 3), float32, of 255, that goes on beyond its borders with itself."""
         drawn = np.zeros((_PERIOD, _PERIOD, 3), np.float32)
@@ -93,12 +104,13 @@ class Grain:
         return drawn
 
 
-def add_grain(canvas: np.ndarray, hole: np.ndarray) -> None:
+def add_grain(canvas: np.ndarray, hole: np.ndarray, details: Sequence[Detail] = ()) -> None:
     """Draw the grain that a picture has around its filled hole over it, in place; the same each time.
 
     Args:
         canvas: (H, W, 3), uint8.
         hole: (H, W), bool, what was filled.
+        details: detail of the picture that was laid over it, and has a share of the grain already.
     """
     rows, columns = (np.flatnonzero(hole.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
@@ -112,11 +124,14 @@ def add_grain(canvas: np.ndarray, hole: np.ndarray) -> None:
     if strength > _STRONGEST:
         photo = _flat(canvas, ~hole, grain.filters.shape[-1])
         drawn *= min(1, _strongest(photo) / strength)
+    finer = [grain.finer(detail.sigma) for detail in details]
     for top in range(rows[0], rows[-1] + 1, _ROWS):
         y, x = np.nonzero(hole[top : top + _ROWS])
         y += top
         colours = canvas[y, x].astype(np.float32)
         share = (np.minimum(colours, 255 - colours).min(axis=1, keepdims=True) / _ENDS).clip(0, 1)
+        for part, detail in zip(finer, details, strict=True):
+            share *= np.sqrt((1 - part * detail.at(y, x)).clip(0, 1))[:, None]
         colours += share * drawn[y % _PERIOD, x % _PERIOD]
         canvas[y, x] = np.rint(colours).clip(0, 255)
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ngan.blending import weight, yielding
 from ngan.deep import with_sixteen_bits
+from ngan.detail import Detail, add_detail
 from ngan.framing import Face
 from ngan.grain import add_grain
 from ngan.model import NGANOutput
@@ -107,12 +108,22 @@ class Job:
         fill_rest(canvas, rest)
         for window, ring, pixels, share in rings:
             canvas[window][ring] = np.rint(share * pixels + (1 - share) * canvas[window][ring])
-        add_grain(canvas, self.hole)
+        add_grain(canvas, self.hole, self._detailed(canvas, fills))
         result = np.array(self.picture)
         result[self.hole] = _in_mode(canvas[self.hole].astype(np.float32), self.picture.mode)
         self.final = with_sixteen_bits(Image.fromarray(result), self.picture, self.hole)
         if "icc_profile" in self.picture.info:
             self.final.info["icc_profile"] = self.picture.info["icc_profile"]
+
+    def _detailed(self, canvas: np.ndarray, fills: list[tuple[torch.Tensor, np.ndarray, Face | None]]) -> list[Detail]:
+        """Lay fine detail of the photo over what was filled, in place, each pixel by its smallest grid."""
+        left, details = self.hole.copy(), []
+        for _, matrix, face in fills:
+            box = (0, 0, *self.picture.size) if face is None else box_of(face, self.picture.size)
+            part = slice(box[1], box[3]), slice(box[0], box[2])
+            details.append(add_detail(canvas, self.hole, left, part, cell_of(matrix)))
+            left[part] = False
+        return [detail for detail in details if detail is not None]
 
 
 def _in_mode(colours: np.ndarray, mode: str) -> np.ndarray:

@@ -127,11 +127,11 @@ def crisp(image: torch.Tensor, cell: float) -> torch.Tensor:
     small = pixels_of(image)
     fine = small - cv2.GaussianBlur(small, (0, 0), _SHARPEN_SIGMA)
     near = np.ones((3, 3), np.uint8)
-    sharp = (small + _CRISP * _enlarged(cell) * fine).clip(cv2.erode(small, near), cv2.dilate(small, near))
+    sharp = (small + _CRISP * enlarged(cell) * fine).clip(cv2.erode(small, near), cv2.dilate(small, near))
     return grid_of(sharp)
 
 
-def _enlarged(cell: float) -> float:
+def enlarged(cell: float) -> float:
     """How much of what a larger photo asks for a grid gets: 0 where it has the photo's own pixels."""
     return min(max(4 * (cell - 1), 0), 1)
 
@@ -167,7 +167,7 @@ def enlarge(
     if cell < 1:
         small = cv2.GaussianBlur(small, (0, 0), 0.4 / cell)
     else:
-        small = small + _SHARPEN * _enlarged(cell) * (small - cv2.GaussianBlur(small, (0, 0), _SHARPEN_SIGMA))
+        small = small + _SHARPEN * enlarged(cell) * (small - cv2.GaussianBlur(small, (0, 0), _SHARPEN_SIGMA))
     margin = int(3 * cell) + 1
     for top in range(box[1], box[3], _TILE):
         for left in range(box[0], box[2], _TILE):
