@@ -5,6 +5,7 @@ field of `ngan.config.TrainConfig` is an option; `--config FILE` reads them from
 config.json, metrics.jsonl, samples/, checkpoint-*/ and, at the end, model/ in the Hub's own layout.
 """
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -116,7 +117,8 @@ def run_stages(config: TrainConfig, networks: NetworkMaker, stop: Stop) -> int:
         saved = saved or "stopped at once, "
     if not stop.number:
         return 0
-    print(f"{stop.name}: {saved}go on with --resume_from_checkpoint latest", flush=True)
+    with contextlib.suppress(OSError):  # the terminal that closed reads nothing more
+        print(f"{stop.name}: {saved}go on with --resume_from_checkpoint latest", flush=True)
     return 128 + stop.number
 
 

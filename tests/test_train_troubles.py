@@ -41,7 +41,8 @@ def test_features_that_are_not_installed_are_refused_in_one_line(trained, tmp_pa
     assert_one_line(done, "pip install no_such_package==1")
 
 
-def test_sigterm_to_the_whole_group_saves_and_ends_with_its_number(trained, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_saves_and_ends_with_its_number(trained, tmp_path, number):
     command = [sys.executable, str(ROOT / "train_accelerate.py"), "--dataset", str(trained / "faces"), *TINY]
     command += ["--output_dir", str(tmp_path), "--max_train_steps", "100000", "--validation_split", ""]
     process = subprocess.Popen(
@@ -53,9 +54,9 @@ def test_sigterm_to_the_whole_group_saves_and_ends_with_its_number(trained, tmp_
         start_new_session=True,
     )
     wait_for_updates(process, tmp_path / "metrics.jsonl")
-    os.killpg(process.pid, signal.SIGTERM)  # a scheduler tells the loader's worker too
+    os.killpg(process.pid, number)  # a scheduler, or the terminal, tells the loader's worker too
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, err.decode()
+    assert process.returncode == 128 + number, err.decode()
     assert "--resume_from_checkpoint latest" in out.decode() and "Traceback" not in err.decode()
     (checkpoint,) = tmp_path.glob("checkpoint-*")
     assert json.loads((checkpoint / "state.json").read_text())["counters"]["step"] >= 2
