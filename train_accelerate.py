@@ -34,6 +34,7 @@ from ngan.draws import Batch
 from ngan.evaluation import evaluate, example_grid
 from ngan.export import export_run
 from ngan.graphs import GraphedUpdates
+from ngan.holding import held
 from ngan.launch import (
     check_same_start,
     check_tracker,
@@ -106,13 +107,14 @@ def run_stages(config: TrainConfig, networks: NetworkMaker, stop: Stop) -> int:
     saved = ""
     try:
         run = Run(config, networks, stop)
-        start(run)
-        batches = open_batches(run)
-        with stop.deferred():
-            train(run, batches)
-        saved = f"the state after update {run.counters.step} is saved, "
-        if not stop.number:
-            finish(run)
+        with held(run.folder) if run.accelerator.is_main_process else contextlib.nullcontext():
+            start(run)
+            batches = open_batches(run)
+            with stop.deferred():
+                train(run, batches)
+            saved = f"the state after update {run.counters.step} is saved, "
+            if not stop.number:
+                finish(run)
     except KeyboardInterrupt:
         saved = saved or "stopped at once, "
     if not stop.number:
@@ -148,7 +150,6 @@ def start(run: Run) -> None:
             logging.warning("%s holds no checkpoint to go on from: the run starts anew", run.folder)
         elif run.counters.step:
             print(f"{run.folder} goes on from update {run.counters.step}", file=sys.stderr)
-        run.folder.mkdir(parents=True, exist_ok=True)
         remove_partial(run.folder)
         for path in set_aside_later(run.folder, run.counters.step):
             logging.warning("%s: of updates after the one that this run resumes from", path)
