@@ -11,6 +11,7 @@ import errno
 import json
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,6 @@ from functools import partial
 
 import torch
 from accelerate.utils import gather_object
-from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -27,7 +27,7 @@ from ngan.batches import make_batches
 from ngan.card import public
 from ngan.checkpoint import check_finite, resume, save_checkpoint, set_aside_later
 from ngan.config import TrainConfig, parse_config
-from ngan.data import load_faces, memory_of_each_process, read_streamed, to_float
+from ngan.data import load_faces, memory_of_each_process, read_streamed
 from ngan.differences import FEWEST, measure_differences
 from ngan.disk import remove_partial, write_whole
 from ngan.draws import Batch
@@ -41,13 +41,13 @@ from ngan.launch import (
     check_unused,
     drop_metrics_after,
     plain_thread_errors,
+    tell,
     warn_of_slow_bf16,
 )
-from ngan.masks import make_masks
 from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
 from ngan.run import NetworkMaker, Run, check_output
-from ngan.samples import sample_grid
+from ngan.samples import fixed_grid
 from ngan.sources import split_names
 from ngan.start import blend_with_start, check_networks, critics_given, make_networks
 from ngan.stopping import Stop, end_with_launcher
@@ -119,8 +119,7 @@ def run_stages(config: TrainConfig, networks: NetworkMaker, stop: Stop) -> int:
         saved = saved or "stopped at once, "
     if not stop.number:
         return 0
-    with contextlib.suppress(OSError):  # the terminal that closed reads nothing more
-        print(f"{stop.name}: {saved}go on with --resume_from_checkpoint latest", flush=True)
+    tell(f"{stop.name}: {saved}go on with --resume_from_checkpoint latest")
     return 128 + stop.number
 
 
@@ -202,6 +201,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
     if run.is_done:
         return
     config, accelerator, counters = run.config, run.accelerator, run.counters
+    factor = 0.0
     began, saved, saved_at = time.monotonic() - 60 * counters.minutes, counters.step, counters.minutes
     run.minutes = counters.minutes
     torch.backends.cudnn.benchmark = not 0 < config.max_train_minutes < _SEARCH_PAYS
@@ -212,6 +212,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
         initial=counters.step,
         disable=not accelerator.is_main_process,
         dynamic_ncols=True,
+        mininterval=0.1 if sys.stderr.isatty() else 10,  # seconds: in a file every change is a line of its own
     ) as bar:
         while counters.step < config.max_train_steps:
             end, minutes = run.agree(counters.minutes)
@@ -223,7 +224,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
             counters.minutes = (time.monotonic() - began) / 60
             bar.update()
             if counters.step % config.log_every == 0:
-                bar.set_postfix(log(run, meter, factor))
+                bar.set_postfix(log(run, meter, factor), refresh=False)
             if config.sample_every and counters.step % config.sample_every == 0:
                 write_sample(run)
             late = 0 < config.checkpoint_minutes <= minutes - saved_at
@@ -232,6 +233,8 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
     torch.backends.cudnn.benchmark = False
     if saved != counters.step:
         save(run, meter)
+    if not meter.is_empty:  # what came after the last log
+        log(run, meter, factor)
 
 
 def update_maker(run: Run) -> Callable[[Batch, int], Losses]:
@@ -311,11 +314,14 @@ def finish(run: Run) -> None:
                     figures["differences"] = measure_differences(run.generators, run.validation)
                 result = {"dataset": public(run.config.dataset), "split": run.validation_split, **figures}
                 grid = example_grid(run.generators, run.validation, seed=run.config.seed)
-                print(format_table(result))
             folder = run.folder / "model"
             export_run(folder, run.generators, taught_critics(run), run.config, run.counters, result, grid)
+        if result is not None:
+            tell(format_table(result))
         if run.config.push_to_hub:
-            print(push_model(folder, run.folder / "metrics.jsonl", run.config))
+            tell(push_model(folder, run.folder / "metrics.jsonl", run.config))
+        command = f"python -m ngan inpaint PHOTO MASK -o OUT --model {shlex.quote(str(folder))}"
+        tell(f"{folder} holds the model and its card; try it: {command}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
 
@@ -334,18 +340,9 @@ def write_sample(run: Run) -> None:
     """Write samples/<step>.png from the average: fixed validation faces under fixed holes."""
     if run.accelerator.is_main_process and run.validation is not None:
         with run.average.applied(run.generators):
-            grid = fixed_grid(run)
+            grid = fixed_grid(run.generators, run.validation, run.config.sample_faces)
         (run.folder / "samples").mkdir(exist_ok=True)
         grid.save(run.folder / "samples" / f"{run.counters.step:07d}.png")
-
-
-def fixed_grid(run: Run) -> Image.Image:
-    """Fill the first validation faces under holes that never change."""
-    size, kinds = run.config.image_size, ("center", "box", "freeform", "wide")
-    n = min(run.config.sample_faces, len(run.validation))
-    images = to_float(torch.stack([run.validation[i] for i in range(n)]))
-    masks = [make_masks(kinds[i % len(kinds)], 1, size, size, torch.Generator().manual_seed(i)) for i in range(n)]
-    return sample_grid(run.generators, images, torch.cat(masks))
 
 
 if __name__ == "__main__":

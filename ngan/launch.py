@@ -1,4 +1,4 @@
-"""What a launch of the training looks at before it starts: what it would lose, repeat or not be told of."""
+"""What a launch of the training looks at first: what it would lose, repeat or not hear of, and how it speaks."""
 
 import contextlib
 import importlib.util
@@ -40,6 +40,12 @@ def plain_thread_errors() -> Iterator[None]:
         yield
     finally:
         threading.excepthook = before
+
+
+def tell(text: str) -> None:
+    """Print, unless nobody is there to read it: a terminal or a pipe that closed costs neither model nor push."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def warn_of_slow_bf16(config: TrainConfig, device: torch.device) -> None:
