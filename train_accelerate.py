@@ -48,7 +48,7 @@ from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
 from ngan.run import NetworkMaker, Run, check_output
 from ngan.samples import fixed_grid
-from ngan.sources import split_names
+from ngan.sources import ColumnError, split_names
 from ngan.start import blend_with_start, check_networks, critics_given, make_networks
 from ngan.stopping import Stop, end_with_launcher
 from ngan.tables import format_table
@@ -180,6 +180,8 @@ def open_validation(run: Run) -> None:
                 column=config.image_column or None,
                 limit=config.evaluate_limit or None,
             )
+        except ColumnError:
+            raise
         except ValueError as error:
             raise ValueError(f"{error}; give another --validation_split, or '' to train without") from error
 
@@ -200,8 +202,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
     """Make updates until the last step or the last minute; save the state at the end."""
     if run.is_done:
         return
-    config, accelerator, counters = run.config, run.accelerator, run.counters
-    factor = 0.0
+    config, accelerator, counters, factor = run.config, run.accelerator, run.counters, 0.0
     began, saved, saved_at = time.monotonic() - 60 * counters.minutes, counters.step, counters.minutes
     run.minutes = counters.minutes
     torch.backends.cudnn.benchmark = not 0 < config.max_train_minutes < _SEARCH_PAYS

@@ -307,6 +307,12 @@ def test_a_set_without_pictures_is_refused_in_one_line(tmp_path, main, monkeypat
     assert_one_line(main(tmp_path / "set", tmp_path / "run", *arguments), complaint)
 
 
+def test_a_column_that_no_split_has_is_no_matter_of_the_validation_split(trained, tmp_path, main):
+    done = main(trained / "faces", tmp_path / "run", "--image_column", "face")
+    assert_one_line(done, "no column 'face'; it has: image")
+    assert "--validation_split" not in done.stderr
+
+
 @pytest.mark.parametrize("form", ["save_to_disk", "parquet"])
 def test_an_empty_validation_split_is_named_and_may_be_left_out(tmp_path, main, monkeypatch, form):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
