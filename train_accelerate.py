@@ -7,7 +7,6 @@ config.json, metrics.jsonl, samples/, checkpoint-*/ and, at the end, model/ in t
 
 import contextlib
 import dataclasses
-import errno
 import json
 import logging
 import os
@@ -36,6 +35,7 @@ from ngan.export import export_run
 from ngan.graphs import GraphedUpdates
 from ngan.holding import held
 from ngan.launch import (
+    advice_on,
     check_same_start,
     check_tracker,
     check_unused,
@@ -96,9 +96,7 @@ def main(arguments: list[str] | None = None, networks: NetworkMaker = make_netwo
             raise
         print(f"train_accelerate.py: error: lower --num_workers: {one_line(error)}", file=sys.stderr)
     except (ValueError, FloatingPointError, OSError) as error:
-        advice = "; make room there and go on with --resume_from_checkpoint latest"
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        print(f"train_accelerate.py: error: {one_line(error)}{advice if full else ''}", file=sys.stderr)
+        print(f"train_accelerate.py: error: {one_line(error)}{advice_on(error)}", file=sys.stderr)
     return 2
 
 

@@ -124,7 +124,8 @@ class TrainConfig:
     r1_every: int = 16  # steps between penalties, each weighted by this number
     # schedule
     batch_size: int = 16  # images a process and step, before accumulation
-    gradient_accumulation_steps: int = 1  # batches an update
+    # batches an update; in all but its last, the generators meet the critics as they were before it
+    gradient_accumulation_steps: int = 1
     max_train_steps: int = 100_000  # updates in all
     # of training, all launches together, after which it finishes the step, saves, evaluates and ends; 0 = no limit
     max_train_minutes: float = 0.0

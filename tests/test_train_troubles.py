@@ -20,7 +20,7 @@ import ngan.features
 import ngan.launch
 import train_accelerate
 from ngan.config import TrainConfig
-from ngan.launch import plain_thread_errors, warn_of_slow_bf16
+from ngan.launch import advice_on, plain_thread_errors, warn_of_slow_bf16
 
 pytestmark = pytest.mark.slow
 
@@ -165,6 +165,12 @@ def test_a_full_disk_ends_the_run_without_loss_and_it_goes_on_when_there_is_room
     assert sorted(path.name for path in tmp_path.iterdir()) == [*kept, "config.json", "metrics.jsonl"]
     assert main(trained / "faces", tmp_path, *arguments, "--resume_from_checkpoint", "latest").returncode == 0
     assert (tmp_path / "model/model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("file", "place"), [("runs/x/model", "there"), (None, "on the disk of --output_dir")])
+def test_a_full_disk_is_placed_where_the_error_names_no_file(file, place):
+    assert advice_on(OSError(errno.ENOSPC, "No space left on device", file)).startswith(f"; make room {place} and go")
+    assert advice_on(OSError(errno.EACCES, "Permission denied", file)) == advice_on(ValueError("x")) == ""
 
 
 def test_pictures_that_cannot_be_used_are_named_and_left_out(trained, tmp_path, main, caplog):
