@@ -167,7 +167,8 @@ def open_validation(run: Run) -> None:
         names = split_names(config.dataset)
         run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
         if not run.validation_split and run.accelerator.is_main_process:
-            logging.warning("%s has no validation split: no samples, no final table", config.dataset)
+            told = "%s has no validation split: no samples, no final table; --validation_split takes one of: %s"
+            logging.warning(told, config.dataset, ", ".join(names))
     if run.validation_split and run.accelerator.is_main_process:  # the only one that reads it
         load = read_streamed if config.streaming else partial(load_faces, in_memory=True, progress=False)
         try:

@@ -81,6 +81,8 @@ def _open(source: str | os.PathLike[str], streaming: bool, split: str | None = N
         )
     if not path.exists():
         text = str(source)
+        if "://" in text:
+            raise ValueError(f"{source} is an address; give the data set's id alone, as org/name")
         if text.startswith((".", "~", os.sep)) or text.count("/") > 1 or (os.sep != "/" and os.sep in text):
             raise FileNotFoundError(f"{source}: no such folder")
         return _load_dataset(source, streaming, split, path=text)
