@@ -5,11 +5,12 @@ field of `ngan.config.TrainConfig` is an option; `--config FILE` reads them from
 config.json, metrics.jsonl, samples/, checkpoint-*/ and, at the end, model/ in the Hub's own layout.
 """
 
+import contextlib
 import dataclasses
-import errno
 import json
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ from functools import partial
 
 import torch
 from accelerate.utils import gather_object
-from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -26,27 +26,29 @@ from ngan.batches import make_batches
 from ngan.card import public
 from ngan.checkpoint import check_finite, resume, save_checkpoint, set_aside_later
 from ngan.config import TrainConfig, parse_config
-from ngan.data import load_faces, memory_of_each_process, read_streamed, to_float
+from ngan.data import load_faces, memory_of_each_process, read_streamed
 from ngan.differences import FEWEST, measure_differences
 from ngan.disk import remove_partial, write_whole
 from ngan.draws import Batch
 from ngan.evaluation import evaluate, example_grid
 from ngan.export import export_run
 from ngan.graphs import GraphedUpdates
+from ngan.holding import held
 from ngan.launch import (
+    advice_on,
     check_same_start,
     check_tracker,
     check_unused,
     drop_metrics_after,
     plain_thread_errors,
+    tell,
     warn_of_slow_bf16,
 )
-from ngan.masks import make_masks
 from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
 from ngan.run import NetworkMaker, Run, check_output
-from ngan.samples import sample_grid
-from ngan.sources import split_names
+from ngan.samples import fixed_grid
+from ngan.sources import ColumnError, split_names
 from ngan.start import blend_with_start, check_networks, critics_given, make_networks
 from ngan.stopping import Stop, end_with_launcher
 from ngan.tables import format_table
@@ -94,9 +96,7 @@ def main(arguments: list[str] | None = None, networks: NetworkMaker = make_netwo
             raise
         print(f"train_accelerate.py: error: lower --num_workers: {one_line(error)}", file=sys.stderr)
     except (ValueError, FloatingPointError, OSError) as error:
-        advice = "; make room there and go on with --resume_from_checkpoint latest"
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        print(f"train_accelerate.py: error: {one_line(error)}{advice if full else ''}", file=sys.stderr)
+        print(f"train_accelerate.py: error: {one_line(error)}{advice_on(error)}", file=sys.stderr)
     return 2
 
 
@@ -105,18 +105,19 @@ def run_stages(config: TrainConfig, networks: NetworkMaker, stop: Stop) -> int:
     saved = ""
     try:
         run = Run(config, networks, stop)
-        start(run)
-        batches = open_batches(run)
-        with stop.deferred():
-            train(run, batches)
-        saved = f"the state after update {run.counters.step} is saved, "
-        if not stop.number:
-            finish(run)
+        with held(run.folder) if run.accelerator.is_main_process else contextlib.nullcontext():
+            start(run)
+            batches = open_batches(run)
+            with stop.deferred():
+                train(run, batches)
+            saved = f"the state after update {run.counters.step} is saved, "
+            if not stop.number:
+                finish(run)
     except KeyboardInterrupt:
         saved = saved or "stopped at once, "
     if not stop.number:
         return 0
-    print(f"{stop.name}: {saved}go on with --resume_from_checkpoint latest", flush=True)
+    tell(f"{stop.name}: {saved}go on with --resume_from_checkpoint latest")
     return 128 + stop.number
 
 
@@ -146,7 +147,6 @@ def start(run: Run) -> None:
             logging.warning("%s holds no checkpoint to go on from: the run starts anew", run.folder)
         elif run.counters.step:
             print(f"{run.folder} goes on from update {run.counters.step}", file=sys.stderr)
-        run.folder.mkdir(parents=True, exist_ok=True)
         remove_partial(run.folder)
         for path in set_aside_later(run.folder, run.counters.step):
             logging.warning("%s: of updates after the one that this run resumes from", path)
@@ -167,7 +167,8 @@ def open_validation(run: Run) -> None:
         names = split_names(config.dataset)
         run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
         if not run.validation_split and run.accelerator.is_main_process:
-            logging.warning("%s has no validation split: no samples, no final table", config.dataset)
+            told = "%s has no validation split: no samples, no final table; --validation_split takes one of: %s"
+            logging.warning(told, config.dataset, ", ".join(names))
     if run.validation_split and run.accelerator.is_main_process:  # the only one that reads it
         load = read_streamed if config.streaming else partial(load_faces, in_memory=True, progress=False)
         try:
@@ -178,6 +179,8 @@ def open_validation(run: Run) -> None:
                 column=config.image_column or None,
                 limit=config.evaluate_limit or None,
             )
+        except ColumnError:
+            raise
         except ValueError as error:
             raise ValueError(f"{error}; give another --validation_split, or '' to train without") from error
 
@@ -198,7 +201,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
     """Make updates until the last step or the last minute; save the state at the end."""
     if run.is_done:
         return
-    config, accelerator, counters = run.config, run.accelerator, run.counters
+    config, accelerator, counters, factor = run.config, run.accelerator, run.counters, 0.0
     began, saved, saved_at = time.monotonic() - 60 * counters.minutes, counters.step, counters.minutes
     run.minutes = counters.minutes
     torch.backends.cudnn.benchmark = not 0 < config.max_train_minutes < _SEARCH_PAYS
@@ -209,6 +212,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
         initial=counters.step,
         disable=not accelerator.is_main_process,
         dynamic_ncols=True,
+        mininterval=0.1 if sys.stderr.isatty() else 10,  # seconds: in a file every change is a line of its own
     ) as bar:
         while counters.step < config.max_train_steps:
             end, minutes = run.agree(counters.minutes)
@@ -220,7 +224,7 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
             counters.minutes = (time.monotonic() - began) / 60
             bar.update()
             if counters.step % config.log_every == 0:
-                bar.set_postfix(log(run, meter, factor))
+                bar.set_postfix(log(run, meter, factor), refresh=False)
             if config.sample_every and counters.step % config.sample_every == 0:
                 write_sample(run)
             late = 0 < config.checkpoint_minutes <= minutes - saved_at
@@ -229,6 +233,8 @@ def train(run: Run, batches: Iterator[Batch]) -> None:
     torch.backends.cudnn.benchmark = False
     if saved != counters.step:
         save(run, meter)
+    if not meter.is_empty:  # what came after the last log
+        log(run, meter, factor)
 
 
 def update_maker(run: Run) -> Callable[[Batch, int], Losses]:
@@ -308,11 +314,14 @@ def finish(run: Run) -> None:
                     figures["differences"] = measure_differences(run.generators, run.validation)
                 result = {"dataset": public(run.config.dataset), "split": run.validation_split, **figures}
                 grid = example_grid(run.generators, run.validation, seed=run.config.seed)
-                print(format_table(result))
             folder = run.folder / "model"
             export_run(folder, run.generators, taught_critics(run), run.config, run.counters, result, grid)
+        if result is not None:
+            tell(format_table(result))
         if run.config.push_to_hub:
-            print(push_model(folder, run.folder / "metrics.jsonl", run.config))
+            tell(push_model(folder, run.folder / "metrics.jsonl", run.config))
+        command = f"python -m ngan inpaint PHOTO MASK -o OUT --model {shlex.quote(str(folder))}"
+        tell(f"{folder} holds the model and its card; try it: {command}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
 
@@ -331,18 +340,9 @@ def write_sample(run: Run) -> None:
     """Write samples/<step>.png from the average: fixed validation faces under fixed holes."""
     if run.accelerator.is_main_process and run.validation is not None:
         with run.average.applied(run.generators):
-            grid = fixed_grid(run)
+            grid = fixed_grid(run.generators, run.validation, run.config.sample_faces)
         (run.folder / "samples").mkdir(exist_ok=True)
         grid.save(run.folder / "samples" / f"{run.counters.step:07d}.png")
-
-
-def fixed_grid(run: Run) -> Image.Image:
-    """Fill the first validation faces under holes that never change."""
-    size, kinds = run.config.image_size, ("center", "box", "freeform", "wide")
-    n = min(run.config.sample_faces, len(run.validation))
-    images = to_float(torch.stack([run.validation[i] for i in range(n)]))
-    masks = [make_masks(kinds[i % len(kinds)], 1, size, size, torch.Generator().manual_seed(i)) for i in range(n)]
-    return sample_grid(run.generators, images, torch.cat(masks))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from ngan.strict import check_weights
 from ngan.training import Networks, Optimizers
 
 _STATES = ("generators", "discriminators", "average", "generators_adam", "discriminators_adam")
-_NAME = re.compile(r"checkpoint-(\d{7})")
+_NAME = re.compile(r"checkpoint-(\d{7,})")
 _DAMAGE = (OSError, SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError)
 _LOG = logging.getLogger("ngan")
 # Fields that say which networks there are, but for the critics' heads, which lambda_projected switches on.
@@ -125,7 +125,11 @@ def check_finite(networks: Networks, step: int) -> None:
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
     """Return the checkpoint folders of a run, oldest first."""
-    return sorted(path for path in output_dir.glob("checkpoint-*") if _NAME.fullmatch(path.name))
+    return sorted((path for path in output_dir.glob("checkpoint-*") if _NAME.fullmatch(path.name)), key=_step_of)
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(_NAME.fullmatch(checkpoint.name)[1])
 
 
 def set_aside_later(output_dir: Path, step: int) -> list[Path]:
@@ -134,7 +138,7 @@ def set_aside_later(output_dir: Path, step: int) -> list[Path]:
     Returns:
         The new names.
     """
-    later = [path for path in list_checkpoints(output_dir) if int(_NAME.fullmatch(path.name)[1]) > step]
+    later = [path for path in list_checkpoints(output_dir) if _step_of(path) > step]
     return [path.rename(_unused(path.with_name(f"{path.name}-abandoned"))) for path in later]
 
 

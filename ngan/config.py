@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,15 @@ _AT_LEAST_0 = """blocks attention_every local_size hole_weight lambda_coding lam
     lambda_perceptual lambda_structure r1_gamma max_train_minutes checkpoint_minutes
     generator_only_steps discriminator_only_steps warmup_steps ema_half_life seed sample_every evaluate_limit
     framing_jitter"""
+# What a count may be at most: more would be a slip, and end in no such process, no such number of batches.
+_AT_MOST = {
+    "num_workers": 1024,
+    "batch_size": 65_536,
+    "gradient_accumulation_steps": 1_000_000,
+    "max_train_steps": 1_000_000_000,
+    "seed": 2**32 - 1,  # NumPy takes no more
+}
+_PATHS = ("dataset", "output_dir", "init_from", "init_discriminators_from", "resume_from_checkpoint")
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,8 @@ class TrainConfig:
     r1_every: int = 16  # steps between penalties, each weighted by this number
     # schedule
     batch_size: int = 16  # images a process and step, before accumulation
-    gradient_accumulation_steps: int = 1  # batches an update
+    # batches an update; in all but its last, the generators meet the critics as they were before it
+    gradient_accumulation_steps: int = 1
     max_train_steps: int = 100_000  # updates in all
     # of training, all launches together, after which it finishes the step, saves, evaluates and ends; 0 = no limit
     max_train_minutes: float = 0.0
@@ -177,8 +188,8 @@ class TrainConfig:
             self.image_size >= 16 and self.image_size % (4 * self.patch) == 0,
             f"a multiple of 4 x patch = {4 * self.patch}, from 16",
         )
-        self._check("batch_size", self.batch_size <= 65_536, "at most 65,536")
-        self._check("seed", self.seed < 2**32, "at most 4,294,967,295")  # NumPy takes no more
+        for name, most in _AT_MOST.items():
+            self._check(name, getattr(self, name) <= most, f"at most {most:,}")
         self._check("local_size", self.local_size <= self.image_size, f"at most image_size = {self.image_size}")
         if self.mixed_precision == "bf16":
             for name, side, cells in (
@@ -276,7 +287,10 @@ def parse_config(arguments: list[str] | None = None) -> tuple[TrainConfig, bool]
         values |= _recipe(given["recipe"])
     else:
         values = _recipe(values.get("recipe", "default")) | values
-    return TrainConfig(**{**values, **given}), dry_run
+    values |= given
+    # A shell replaces ~ at the start of a word only: neither in --output_dir=~/x nor in a file.
+    homes = {name: os.path.expanduser(values[name]) for name in _PATHS if values.get(name, "").startswith("~")}
+    return TrainConfig(**{**values, **homes}), dry_run
 
 
 def _recipe(name: str) -> dict[str, Any]:
@@ -288,10 +302,12 @@ def _recipe(name: str) -> dict[str, Any]:
 
 def _read_config(path: Path, fields: dict[str, dataclasses.Field]) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors put a mark in front
     except OSError as error:
         raise ValueError(f"--config {path}: cannot be read ({error.strerror})") from error
-    except json.JSONDecodeError as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--config {path}: not text in UTF-8 ({error.reason} at byte {error.start})") from error
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"--config {path}: not JSON ({error})") from error
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: holds {type(values).__name__}, must be an object of fields")
@@ -301,7 +317,7 @@ def _read_config(path: Path, fields: dict[str, dataclasses.Field]) -> dict[str, 
     for name, value in values.items():
         kind = fields[name].type
         if kind is float and type(value) is int:
-            values[name] = float(value)
+            values[name] = float(value) if abs(value) < 1e300 else math.inf  # which no field may be
         elif type(value) is not kind:
             raise ValueError(f"--config {path}: {name}={value!r} must be of type {kind.__name__}")
     return values

@@ -1,6 +1,7 @@
-"""What a launch of the training looks at before it starts: what it would lose, repeat or not be told of."""
+"""What a launch of the training looks at first: what it would lose, repeat or not hear of, and how it speaks."""
 
 import contextlib
+import errno
 import importlib.util
 import json
 import logging
@@ -40,6 +41,20 @@ def plain_thread_errors() -> Iterator[None]:
         yield
     finally:
         threading.excepthook = before
+
+
+def advice_on(error: Exception) -> str:
+    """Return what to do about a full disk, to follow the error's own words; "" about any other error."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return ""
+    place = "there" if error.filename else "on the disk of --output_dir"  # `write` itself names no file
+    return f"; make room {place} and go on with --resume_from_checkpoint latest"
+
+
+def tell(text: str) -> None:
+    """Print, unless nobody is there to read it: a terminal or a pipe that closed costs neither model nor push."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def warn_of_slow_bf16(config: TrainConfig, device: torch.device) -> None:

@@ -22,6 +22,11 @@ class Meter:
         self._counts: dict[str, int] = {}
         self._since: tuple[float, int] | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no update was added since the last restart."""
+        return not self._sums
+
     def add(self, losses: Losses, step: int) -> None:
         """Add the detached scalars of update `step` (from 0)."""
         if self._since is None:

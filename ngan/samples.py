@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ngan.data import to_uint8
-from ngan.masks import composite
+from ngan.data import FaceSet, to_float, to_uint8
+from ngan.masks import composite, make_masks
 from ngan.model import NGAN
 
 _CAPTIONS = ("corrupted", "code image", "location", "filled", "truth")
@@ -47,6 +47,20 @@ def sample_grid(
     columns = [given, code, (2 * location - 1).expand_as(images), output.composite, images]
     cells = to_uint8(torch.stack(columns, dim=1))  # (N, 5, 3, H, W)
     return _draw_grid(cells.permute(0, 1, 3, 4, 2).cpu().numpy())
+
+
+def fixed_grid(model: NGAN, faces: FaceSet | torch.Tensor, rows: int) -> Image.Image:
+    """Draw what a model makes of the first of some faces under holes that never change, to follow a training.
+
+    Args:
+        model: the nested generators.
+        faces: uint8 (3, S, S) each.
+        rows: faces to show, if there are as many.
+    """
+    n, size, kinds = min(rows, len(faces)), faces[0].shape[-1], ("center", "box", "freeform", "wide")
+    images = to_float(torch.stack([faces[i] for i in range(n)]))
+    masks = [make_masks(kinds[i % len(kinds)], 1, size, size, torch.Generator().manual_seed(i)) for i in range(n)]
+    return sample_grid(model, images, torch.cat(masks))
 
 
 @contextmanager

@@ -22,6 +22,10 @@ _TABLES = (".parquet", ".arrow", ".tar")
 _SHARDS = 16  # of a local set when streamed, so that loader workers and processes can share it
 
 
+class ColumnError(ValueError):
+    """A data set has no column of pictures, or not the one that is asked for, or several: all its splits are so."""
+
+
 def raw_rows(
     source: str | os.PathLike[str], split: str, column: str | None, streaming: bool, masks: str | None = None
 ) -> tuple[Any, str]:
@@ -77,6 +81,8 @@ def _open(source: str | os.PathLike[str], streaming: bool, split: str | None = N
         )
     if not path.exists():
         text = str(source)
+        if "://" in text:
+            raise ValueError(f"{source} is an address; give the data set's id alone, as org/name")
         if text.startswith((".", "~", os.sep)) or text.count("/") > 1 or (os.sep != "/" and os.sep in text):
             raise FileNotFoundError(f"{source}: no such folder")
         return _load_dataset(source, streaming, split, path=text)
@@ -190,18 +196,18 @@ def _picture_column(
 ) -> str:
     layout = ", ".join(features)
     if column is not None and column not in features:
-        raise ValueError(f"{source} has no column {column!r}; it has: {layout}")
+        raise ColumnError(f"{source} has no column {column!r}; it has: {layout}")
     pictures = [name for name, feature in features.items() if _holds_pictures(feature)]
     if column is not None and column not in pictures:
-        raise ValueError(
+        raise ColumnError(
             f"{source}: column {column!r} holds no pictures; those that do: {', '.join(pictures) or 'none'}"
         )
     if not pictures:
-        raise ValueError(f"{source} has no column of pictures; its columns: {layout}")
+        raise ColumnError(f"{source} has no column of pictures; its columns: {layout}")
     if column is None and len(pictures) > 1:
         pictures = [name for name in pictures if name != masks]
     if column is None and len(pictures) > 1:
-        raise ValueError(
+        raise ColumnError(
             f"{source} has several columns of pictures ({', '.join(pictures)}); name one of them, on a command line "
             "as --image_column"
         )

@@ -22,6 +22,9 @@ _POSITION_CHANNELS = 2  # that `ngan.layers.coordinates` adds to what a network 
 _IMAGE_CHANNELS = 3
 _CODE_READS = _IMAGE_CHANNELS + 1 + _POSITION_CHANNELS  # image, mask
 _IMAGE_READS = 2 * _IMAGE_CHANNELS + 1 + _POSITION_CHANNELS  # image, code, mask
+# Options that say which networks there are, but for patches and heads, by the names that models have for them.
+_OPTIONS = {name: name for name in ("code_width", "image_width", "blocks", "attention_every", "embedding")}
+_OPTIONS["width"] = "discriminator_width"
 _logger = logging.getLogger(__name__)
 
 
@@ -139,10 +142,21 @@ def _weights_for(
     """Return the weights of a folder or Hub id, on the patches of `module`."""
     with _named(field, source):
         given = type(module).from_pretrained(source, subfolder=subfolder)
+        _check_alike(given, module)
         if isinstance(module, NGANDiscriminators):
             weights = grow_critics_patch(given, module.code.patch)
             return _with_own_heads(module, weights, field, source)
         return grow_patch(given, module.code_generator.patch)
+
+
+def _check_alike(given: NGAN | NGANDiscriminators, module: NGAN | NGANDiscriminators) -> None:
+    """Refuse weights of other networks by their settings, which say more than a hundred names of weights would."""
+    had, has = given._hub_mixin_config, module._hub_mixin_config  # what the mixin writes to config.json
+    other = [name for name in _OPTIONS if name in has and had.get(name) != has[name]]
+    if other:
+        there, here = (", ".join(f"{_OPTIONS[name]}={of.get(name)}" for name in other) for of in (had, has))
+        advice = " ".join(f"--{_OPTIONS[name]} {had.get(name)}" for name in other)
+        raise ValueError(f"is of other networks: it has {there}, this run {here}; give {advice} to start from it")
 
 
 def _with_own_heads(

@@ -1,4 +1,4 @@
-"""Ctrl-C and a scheduler's SIGTERM: between two updates while training, at once elsewhere."""
+"""Ctrl-C, a scheduler's SIGTERM and a terminal that closes: between two updates while training, at once elsewhere."""
 
 import contextlib
 import ctypes
@@ -16,7 +16,7 @@ class Stop:
     """Takes the signals that ask for an end, for the length of a with-block.
 
     The first one raises `KeyboardInterrupt`, unless the block is `deferred`: then it is only noted, for the loop to
-    end after the update at hand. Ctrl-C pressed again raises in any case; SIGTERM sent again does not.
+    end after the update at hand. Ctrl-C pressed again raises in any case; another signal again does not.
 
     Attributes:
         number: of the signal that came, or 0.
@@ -34,7 +34,8 @@ class Stop:
         return signal.Signals(self.number).name
 
     def __enter__(self) -> "Stop":
-        self._before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM, *hang_ups())
+        self._before = {number: signal.signal(number, self._take) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,10 +84,18 @@ def is_accelerate(command: list[bytes]) -> bool:
     return any(word in modules or os.path.basename(word) == b"accelerate" for word in command[:3])
 
 
+def hang_ups() -> list[signal.Signals]:
+    """Return the signal that a closing terminal sends, unless this process is to outlive that, as under nohup."""
+    number = getattr(signal, "SIGHUP", None)  # Windows has none
+    return [] if number is None or signal.getsignal(number) == signal.SIG_IGN else [number]
+
+
 def outlive_the_end_signal(_: int) -> None:
     """Keep a loader's worker alive for half a minute after SIGTERM, which a scheduler sends to the whole group.
 
-    Its death would end the training process in the middle of an update. A `worker_init_fn`.
+    So does a terminal that closes, SIGHUP. Its death would end the training process in the middle of an update. A
+    `worker_init_fn`.
     """
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))
+    for number in (signal.SIGTERM, *hang_ups()):
+        signal.signal(number, lambda *_: signal.alarm(30))
     signal.signal(signal.SIGINT, signal.SIG_IGN)

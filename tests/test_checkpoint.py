@@ -94,6 +94,15 @@ def test_only_the_newest_stay(tmp_path, batch):
     assert [p.name for p in list_checkpoints(tmp_path)] == ["checkpoint-0000003", "checkpoint-0000004"]
 
 
+def test_ten_million_updates_come_after_one_less(tmp_path, batch):
+    state = State(*batch)
+    for state.counters.step in (9_999_998, 9_999_999, 10_000_000):
+        state.save(tmp_path, keep=2)
+    assert [p.name for p in list_checkpoints(tmp_path)] == ["checkpoint-9999999", "checkpoint-10000000"]
+    state.resume(tmp_path)
+    assert state.counters.step == 10_000_000
+
+
 def test_one_written_after_a_resume_from_an_earlier_one_stays(tmp_path, batch):
     state = State(*batch)
     for _ in range(3):

@@ -64,6 +64,9 @@ def test_a_written_configuration_reads_as_itself(tmp_path):
         ("image_size", 100, "a multiple of 4 x patch = 8"),
         ("image_size", 8, "from 16"),
         ("local_size", 200, "at most image_size = 128"),
+        ("num_workers", 10_000, "at most 1,024"),
+        ("max_train_steps", 10**20, "at most 1,000,000,000"),
+        ("gradient_accumulation_steps", 10**20, "at most 1,000,000"),
         ("local_zoom", 0.5, r"in \[1, 8\]"),
         ("recipe", "best", "one of default, paper"),
         ("distance", "l2", "one of l1, mse"),
@@ -89,7 +92,9 @@ def test_an_impossible_value_is_refused_by_name_and_rule(field, value, rule):
         ('{"batchsize": 4}', "unknown field batchsize"),
         ('{"batch_size": "4"}', "batch_size='4' must be of type int"),
         ('{"in_memory": 1}', "in_memory=1 must be of type bool"),
+        ('{"r1_gamma": 1' + 400 * "0" + "}", "r1_gamma=inf: must be finite"),
         ("[1]", "must be an object"),
+        (100_000 * "[", "not JSON"),
         ("{", "not JSON"),
     ],
 )
@@ -98,6 +103,23 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path, text, complaint):
     path.write_text(text)
     with pytest.raises(ValueError, match=complaint):
         parse_config(["--config", str(path)])
+
+
+def test_a_file_that_is_not_utf_8_is_named_and_a_mark_in_front_of_one_that_is_passed_over(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text('{"data_note": "café"}', encoding="latin-1")
+    with pytest.raises(ValueError, match="run.json: not text in UTF-8 .* at byte 18"):
+        parse_config(["--config", str(path)])
+    path.write_text('{"data_note": "café"}', encoding="utf-8-sig")
+    assert parse_config(["--config", str(path)])[0].data_note == "café"
+
+
+def test_a_home_that_no_shell_replaced_is_no_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "run.json").write_text('{"dataset": "~/faces", "init_from": "org/name"}')
+    config, _ = parse_config(["--output_dir=~/runs/x", "--config", str(tmp_path / "run.json"), "--data_note", "~/x"])
+    assert (config.dataset, config.output_dir, config.init_from) == ("/home/me/faces", "/home/me/runs/x", "org/name")
+    assert config.data_note == "~/x"
 
 
 def test_a_missing_file_is_named():

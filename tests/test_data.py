@@ -241,6 +241,9 @@ def test_empty_folder_and_missing_paths_are_named(tmp_path):
     for source in (tmp_path / "nothing", "./nothing", "~/no/such/folder", "a/b/c"):
         with pytest.raises(FileNotFoundError, match="no such folder"):
             load_faces(source)
+    for address in ("https://huggingface.co/datasets/org/name", "hf://datasets/org/name"):
+        with pytest.raises(ValueError, match=f"^{address} is an address; give the data set's id alone, as org/name$"):
+            load_faces(address)
     (tmp_path / "faces.csv").write_text("a,b")
     with pytest.raises(ValueError, match="is a file"):
         load_faces(tmp_path / "faces.csv")

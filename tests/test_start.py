@@ -72,8 +72,23 @@ def test_a_run_starts_from_weights_that_fit_and_refuses_others(tmp_path):
     for module, started in zip(before, make_networks(config), strict=True):
         state = started.state_dict()
         assert all(torch.equal(weight, state[name]) for name, weight in module.state_dict().items())
-    with pytest.raises(ValueError, match="init_from=.*networks differ"):
-        make_networks(dataclasses.replace(config, code_width=TINY.code_width + 1))
+
+
+@pytest.mark.parametrize(
+    ("field", "changes", "told"),
+    [
+        ("init_from", {"code_width": 9, "blocks": 3}, ("code_width=8, blocks=2", "code_width=9, blocks=3")),
+        ("init_discriminators_from", {"discriminator_width": 5}, ("discriminator_width=4", "discriminator_width=5")),
+        ("init_discriminators_from", {"embedding": 9}, ("embedding=8", "embedding=9")),
+    ],
+)
+def test_weights_of_other_networks_are_refused_by_their_settings(tmp_path, field, changes, told):
+    make_networks(TINY)[field != "init_from"].save_pretrained(tmp_path)
+    advice = " ".join(f"--{name} {getattr(TINY, name)}" for name in changes)
+    with pytest.raises(ValueError) as caught:
+        make_networks(dataclasses.replace(TINY, **changes, **{field: str(tmp_path)}))
+    told = f"is of other networks: it has {told[0]}, this run {told[1]}; give {advice} to start from it"
+    assert str(caught.value) == f"{field}={str(tmp_path)!r}: {told}"
 
 
 @pytest.mark.parametrize("field", ["init_from", "init_discriminators_from"])

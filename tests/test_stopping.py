@@ -5,7 +5,7 @@ import signal
 import pytest
 
 import ngan.stopping
-from ngan.stopping import Stop, is_accelerate
+from ngan.stopping import Stop, is_accelerate, outlive_the_end_signal
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def clock(monkeypatch):
     return now
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_loop_is_noted_and_elsewhere_ends_at_once(number):
     with Stop() as stop:
         with stop.deferred():
@@ -43,6 +43,18 @@ def test_a_second_signal_does_not_break_off_the_tidying_up_after_the_first(clock
             signal.raise_signal(signal.SIGTERM)
         clock[0] += 2
         signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_closing_terminal_is_ignored_where_it_was_before():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with Stop() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            outlive_the_end_signal(0)
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert not stop.number
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_handlers_from_before_come_back():

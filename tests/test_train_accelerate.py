@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +17,10 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import ngan.features
+import ngan.launch
 import ngan.push
 import train_accelerate
+from ngan.__main__ import main as ngan_command
 from ngan.model import NGAN, NGANDiscriminators
 
 WEIGHTS = ("generators", "discriminators", "average", "generators_adam", "discriminators_adam")
@@ -86,6 +89,34 @@ def test_every_update_is_logged_under_the_five_names(trained):
     assert entries[0]["images_per_second"] < 1000  # the first update's own time counts
     assert {"code_g", "image_g"} <= entries[0].keys() and "code_d" not in entries[0]
     assert {"code_g", "code_d", "image_g", "global_d", "local_d", "images_per_second"} <= entries[1].keys()
+
+
+def test_the_updates_after_the_last_log_are_logged_at_the_end(trained, tmp_path, main):
+    done = main(trained / "faces", tmp_path, *"--max_train_steps 5 --log_every 3 --validation_split".split(), "")
+    assert done.returncode == 0, done.stderr
+    entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries] == [3, 5]
+    assert entries[0]["code_g"] != entries[1]["code_g"]
+
+
+def test_the_last_line_says_where_the_model_is_and_what_it_is_for(trained, tmp_path, main):
+    done = main(trained / "faces", tmp_path / "a run", *"--max_train_steps 1 --validation_split".split(), "")
+    told, command = done.stdout.splitlines()[-1].split("; try it: ")
+    assert told == f"{tmp_path / 'a run/model'} holds the model and its card"
+    Image.linear_gradient("L").resize((40, 40)).save(tmp_path / "mask.png")
+    given = {"PHOTO": trained / "faces/train/000.png", "MASK": tmp_path / "mask.png", "OUT": tmp_path / "out.png"}
+    words = [str(given.get(word, word)) for word in shlex.split(command)]
+    assert words[:3] == ["python", "-m", "ngan"] and ngan_command(words[3:]) == 0
+    assert (tmp_path / "out.png").is_file()
+
+
+def test_a_reader_that_is_gone_costs_no_model(trained, tmp_path, main, monkeypatch):
+    def gone(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(ngan.launch, "print", gone, raising=False)
+    assert main(trained / "faces", tmp_path, "--max_train_steps", "1").returncode == 0
+    assert (tmp_path / "model/results.json").is_file()
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path, main):
@@ -276,6 +307,12 @@ def test_a_set_without_pictures_is_refused_in_one_line(tmp_path, main, monkeypat
     assert_one_line(main(tmp_path / "set", tmp_path / "run", *arguments), complaint)
 
 
+def test_a_column_that_no_split_has_is_no_matter_of_the_validation_split(trained, tmp_path, main):
+    done = main(trained / "faces", tmp_path / "run", "--image_column", "face")
+    assert_one_line(done, "no column 'face'; it has: image")
+    assert "--validation_split" not in done.stderr
+
+
 @pytest.mark.parametrize("form", ["save_to_disk", "parquet"])
 def test_an_empty_validation_split_is_named_and_may_be_left_out(tmp_path, main, monkeypatch, form):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
@@ -314,6 +351,6 @@ def test_a_dry_run_prints_the_configuration_and_writes_nothing(trained, tmp_path
 def test_a_folder_without_validation_faces_trains_and_says_what_is_left_out(trained, tmp_path, main, caplog):
     done = main(trained / "faces/train", tmp_path, "--max_train_steps", "2")
     assert done.returncode == 0, done.stderr
-    assert "no validation split" in caplog.text
+    assert "no validation split" in caplog.text and "--validation_split takes one of: train" in caplog.text
     assert "Not measured" in (tmp_path / "model/README.md").read_text()
     assert not (tmp_path / "samples").exists()

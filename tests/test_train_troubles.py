@@ -20,7 +20,7 @@ import ngan.features
 import ngan.launch
 import train_accelerate
 from ngan.config import TrainConfig
-from ngan.launch import plain_thread_errors, warn_of_slow_bf16
+from ngan.launch import advice_on, plain_thread_errors, warn_of_slow_bf16
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,8 @@ def test_features_that_are_not_installed_are_refused_in_one_line(trained, tmp_pa
     assert_one_line(done, "pip install no_such_package==1")
 
 
-def test_sigterm_to_the_whole_group_saves_and_ends_with_its_number(trained, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_saves_and_ends_with_its_number(trained, tmp_path, number):
     command = [sys.executable, str(ROOT / "train_accelerate.py"), "--dataset", str(trained / "faces"), *TINY]
     command += ["--output_dir", str(tmp_path), "--max_train_steps", "100000", "--validation_split", ""]
     process = subprocess.Popen(
@@ -53,9 +54,9 @@ def test_sigterm_to_the_whole_group_saves_and_ends_with_its_number(trained, tmp_
         start_new_session=True,
     )
     wait_for_updates(process, tmp_path / "metrics.jsonl")
-    os.killpg(process.pid, signal.SIGTERM)  # a scheduler tells the loader's worker too
+    os.killpg(process.pid, number)  # a scheduler, or the terminal, tells the loader's worker too
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, err.decode()
+    assert process.returncode == 128 + number, err.decode()
     assert "--resume_from_checkpoint latest" in out.decode() and "Traceback" not in err.decode()
     (checkpoint,) = tmp_path.glob("checkpoint-*")
     assert json.loads((checkpoint / "state.json").read_text())["counters"]["step"] >= 2
@@ -164,6 +165,12 @@ def test_a_full_disk_ends_the_run_without_loss_and_it_goes_on_when_there_is_room
     assert sorted(path.name for path in tmp_path.iterdir()) == [*kept, "config.json", "metrics.jsonl"]
     assert main(trained / "faces", tmp_path, *arguments, "--resume_from_checkpoint", "latest").returncode == 0
     assert (tmp_path / "model/model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("file", "place"), [("runs/x/model", "there"), (None, "on the disk of --output_dir")])
+def test_a_full_disk_is_placed_where_the_error_names_no_file(file, place):
+    assert advice_on(OSError(errno.ENOSPC, "No space left on device", file)).startswith(f"; make room {place} and go")
+    assert advice_on(OSError(errno.EACCES, "Permission denied", file)) == advice_on(ValueError("x")) == ""
 
 
 def test_pictures_that_cannot_be_used_are_named_and_left_out(trained, tmp_path, main, caplog):
