@@ -1,6 +1,7 @@
 """Small nets, a seeded batch and drawn faces, for all tests."""
 
 import importlib.util
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +38,17 @@ TINY = TrainConfig(
     generator_only_steps=0,
     discriminator_only_steps=0,
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compute on one thread, here and in the processes that tests start, unless OMP_NUM_THREADS says otherwise.
+
+    Tensors as small as the tests' are done before a second thread has begun; where others use the cores too, waiting
+    for it costs several times the work.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        os.environ["OMP_NUM_THREADS"] = "1"
+        torch.set_num_threads(1)
 
 
 @pytest.fixture
