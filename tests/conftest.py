@@ -10,7 +10,7 @@ from types import ModuleType
 import gradio as gr
 import pytest
 import torch
-from editor import ROOT, aged, page_model
+from editor import ROOT, aged, page_model, running_page
 from fake_hub import FakeHub
 from huggingface_hub import constants
 from launching import NOTE, draw_face, draw_faces, train
@@ -19,6 +19,7 @@ from shell import save_model
 
 import train_accelerate
 from ngan.config import TrainConfig
+from ngan.hub import EMBEDDED
 from ngan.inference import Inpainter
 from ngan.model import NGAN, NGANDiscriminators
 
@@ -124,6 +125,21 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         yield module
+
+
+@pytest.fixture(scope="session")
+def tiny_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the running page of a tiny model, for all tests that neither read its log nor stop it."""
+    folder = tmp_path_factory.mktemp("tiny_page")
+    with running_page(page_model(folder / "model"), folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def embedded_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same of the models that come with the package."""
+    with running_page(EMBEDDED, tmp_path_factory.mktemp("embedded_page")) as address:
+        yield address
 
 
 @pytest.fixture
