@@ -1,6 +1,7 @@
 """Small nets, a seeded batch and drawn faces, for all tests."""
 
 import importlib.util
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from types import ModuleType
 import gradio as gr
 import pytest
 import torch
-from editor import ROOT, aged, page_model
+from editor import ROOT, aged, page_model, running_page
 from fake_hub import FakeHub
 from huggingface_hub import constants
 from launching import NOTE, draw_face, draw_faces, train
@@ -18,6 +19,7 @@ from shell import save_model
 
 import train_accelerate
 from ngan.config import TrainConfig
+from ngan.hub import EMBEDDED
 from ngan.inference import Inpainter
 from ngan.model import NGAN, NGANDiscriminators
 
@@ -37,6 +39,17 @@ TINY = TrainConfig(
     generator_only_steps=0,
     discriminator_only_steps=0,
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compute on one thread, here and in the processes that tests start, unless OMP_NUM_THREADS says otherwise.
+
+    Tensors as small as the tests' are done before a second thread has begun; where others use the cores too, waiting
+    for it costs several times the work.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        os.environ["OMP_NUM_THREADS"] = "1"
+        torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -112,6 +125,21 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         yield module
+
+
+@pytest.fixture(scope="session")
+def tiny_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the running page of a tiny model, for all tests that neither read its log nor stop it."""
+    folder = tmp_path_factory.mktemp("tiny_page")
+    with running_page(page_model(folder / "model"), folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def embedded_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same of the models that come with the package."""
+    with running_page(EMBEDDED, tmp_path_factory.mktemp("embedded_page")) as address:
+        yield address
 
 
 @pytest.fixture

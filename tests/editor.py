@@ -145,7 +145,7 @@ class Editor:
         mouse.move(*self._on_screen(points[0]))
         mouse.down()
         for point in points[1:]:
-            mouse.move(*self._on_screen(point), steps=12)
+            mouse.move(*self._on_screen(point), steps=3)
         mouse.up()
         self.page.wait_for_timeout(200)
 

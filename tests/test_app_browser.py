@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from editor import CHROMIUM, CHROMIUM_ARGS, ROOT, Editor, drag, noise_picture, page_model, running_page
+from editor import CHROMIUM, CHROMIUM_ARGS, ROOT, Editor, drag, noise_picture
 from PIL import Image, ImageDraw, ImageFilter
 
 pytestmark = pytest.mark.slow
@@ -52,10 +52,8 @@ def browser() -> Iterator:
 
 
 @pytest.fixture(scope="module")
-def url(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("page")
-    with running_page(page_model(folder / "model"), folder) as address:
-        yield address
+def url(browser, tiny_page: str) -> str:
+    return tiny_page
 
 
 @contextmanager

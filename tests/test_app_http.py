@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -18,26 +17,15 @@ from painting import check_filled, painted
 from PIL import Image
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return page_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def url(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_page(model, tmp_path_factory.mktemp("page")) as address:
-        yield address
-
-
 @pytest.mark.slow
-def test_programs_fill_pictures_over_http(url: str, tmp_path: Path):
+def test_programs_fill_pictures_over_http(tiny_page: str, tmp_path: Path):
     image, (_, mask) = noise_picture(60, 50), painted(60, 50)
     Image.fromarray(image).save(tmp_path / "face.png")
     Image.fromarray(mask).save(tmp_path / "mask.png")
     Image.new("L", (50, 61), 0).save(tmp_path / "other.png")
     (tmp_path / "text.png").write_text("no picture")
     face, marked, other, text = (handle_file(str(tmp_path / f"{n}.png")) for n in ("face", "mask", "other", "text"))
-    client = Client(url, verbose=False, download_files=str(tmp_path / "got"))
+    client = Client(tiny_page, verbose=False, download_files=str(tmp_path / "got"))
     check_filled((image, Image.open(client.predict(face, marked, api_name="/inpaint"))), image, mask)
     found = Image.open(client.predict(face, api_name="/find_damage"))
     assert found.size == (50, 60) and found.mode == "L" and set(np.unique(found)) == {0, 255}
@@ -55,7 +43,7 @@ def test_programs_fill_pictures_over_http(url: str, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_readme_calls_the_api_as_printed(url: str, tmp_path: Path):
+def test_the_readme_calls_the_api_as_printed(tiny_page: str, tmp_path: Path):
     api = (ROOT / "README.md").read_text().split("## From another program")[1].split("\n## ")[0]
     python, shell = (re.search(rf"```{kind}\n(.*?)```", api, re.S).group(1) for kind in ("python", "bash"))
     image, (_, mask) = noise_picture(60, 50), painted(60, 50)
@@ -63,15 +51,15 @@ def test_the_readme_calls_the_api_as_printed(url: str, tmp_path: Path):
         (tmp_path / folder).mkdir()
         Image.fromarray(image).save(tmp_path / folder / "face.png")
         Image.fromarray(mask).save(tmp_path / folder / "mask.png")
-        script = script.replace("http://127.0.0.1:7860", url.rstrip("/"))
+        script = script.replace("http://127.0.0.1:7860", tiny_page.rstrip("/"))
         subprocess.run([*runner, script], cwd=tmp_path / folder, check=True, timeout=120)
         check_filled((image, Image.open(tmp_path / folder / "filled.png")), image, mask)
         assert Image.open(tmp_path / folder / "damage.png").size == (50, 60)
 
 
 @pytest.mark.slow
-def test_the_page_names_its_limits_and_endpoints(url: str):
-    with httpx.Client(base_url=url, timeout=60) as http:
+def test_the_page_names_its_limits_and_endpoints(tiny_page: str):
+    with httpx.Client(base_url=tiny_page, timeout=60) as http:
         assert sorted(http.get("gradio_api/info").json()["named_endpoints"]) == ["/find_damage", "/inpaint"]
         assert http.get("monitoring").status_code == 403
         assert http.get("gradio_api/runs").status_code == 404
@@ -79,8 +67,9 @@ def test_the_page_names_its_limits_and_endpoints(url: str):
 
 
 @pytest.mark.slow
-def test_the_mcp_switch_never_starts_without_mcp(model: Path, tmp_path: Path):
+def test_the_mcp_switch_never_starts_without_mcp(tmp_path: Path):
     """With the extra the page serves tools, without it it ends and names what is missing."""
+    model = page_model(tmp_path / "model")
     if importlib.util.find_spec("mcp") is None:
         with pytest.raises(AssertionError, match=r'NGAN_MCP=1 needs .*pip install "gradio\[mcp\]"'):
             with running_page(model, tmp_path, NGAN_MCP="1"):

@@ -1,12 +1,11 @@
 """Tests of the page's two looks of what is filled: of the models that come with the package, and of no other."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
-from editor import Editor, page_model, running_page
+from editor import Editor, page_model
 from gradio_client import Client, handle_file
 from PIL import Image
 from test_app_browser import SLOW, opened
@@ -20,13 +19,6 @@ ROOT = Path(__file__).parent.parent
 FACE, MASK = ROOT / "examples/astronaut.png", ROOT / "examples/astronaut_mouth.png"
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("looks")
-    with running_page(EMBEDDED, folder) as url:
-        yield url
 
 
 def fills() -> dict[str, np.ndarray]:
@@ -47,16 +39,16 @@ def test_models_of_others_have_one_look(tmp_path: Path, monkeypatch: pytest.Monk
     assert loaded.notice and list(loaded.looks) == ["Crisp", "Careful"]
 
 
-def test_programs_name_the_look(address: str):
-    client, given = Client(address, verbose=False), (handle_file(str(FACE)), handle_file(str(MASK)))
+def test_programs_name_the_look(embedded_page: str):
+    client, given = Client(embedded_page, verbose=False), (handle_file(str(FACE)), handle_file(str(MASK)))
     for look, name in (("Crisp", "/inpaint"), ("Careful", "/inpaint_careful")):
         got, expected = np.asarray(Image.open(client.predict(*given, api_name=name))), fills()[look]
         near = np.abs(got.astype(int) - expected)
         assert near.max() <= 8 and near.mean() < 0.02  # the server has another number of threads
 
 
-def test_another_look_fills_again_what_is_shown_and_nothing_else(browser, address: str, tmp_path: Path):
-    with opened(browser, address, "looks") as page:
+def test_another_look_fills_again_what_is_shown_and_nothing_else(browser, embedded_page: str, tmp_path: Path):
+    with opened(browser, embedded_page, "looks") as page:
         words, result = page.locator("#status p"), page.locator("#slider img").last
         editor = Editor(page, (512, 512))
         crisp, careful = page.get_by_label("Crisp", exact=True), page.get_by_label("Careful", exact=True)
@@ -78,8 +70,8 @@ def test_another_look_fills_again_what_is_shown_and_nothing_else(browser, addres
         assert words.last.inner_text() == said and not page.locator("#slider").is_visible()
 
 
-def test_a_model_of_others_has_no_choice(browser, tmp_path: Path):
-    with running_page(page_model(tmp_path / "model"), tmp_path) as url, opened(browser, url, "one_look") as page:
+def test_a_model_of_others_has_no_choice(browser, tiny_page: str):
+    with opened(browser, tiny_page, "one_look") as page:
         page.locator("#fill").wait_for(timeout=SLOW)
         assert not page.locator("#look").is_visible()
 

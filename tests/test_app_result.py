@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import test_app_browser
-from editor import ROOT, Editor, running_page
+from editor import ROOT, Editor
 from PIL import Image
 from test_app_browser import CANVAS, PHONE, POINTS, check_stroke, opened, result, status, toast
-
-from ngan.hub import EMBEDDED
 
 pytestmark = pytest.mark.slow
 
@@ -239,8 +237,8 @@ def test_a_face_is_added_beside_the_others_and_its_handle_is_small(browser, url:
         assert page.evaluate(hit, [x + 5, y + 5]) and not page.evaluate(hit, [x + 11, y + 11])
 
 
-def test_about_the_model_begins_with_what_its_users_need(browser, tmp_path: Path):
-    with running_page(EMBEDDED, tmp_path) as address, opened(browser, address, "about") as page:
+def test_about_the_model_begins_with_what_its_users_need(browser, embedded_page: str):
+    with opened(browser, embedded_page, "about") as page:
         page.get_by_role("button", name="About the model").click()
         about = page.locator("#about")
         about.wait_for()

@@ -80,7 +80,7 @@ def test_size_and_cost_are_those_of_the_embedded_model():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", re.findall(r"^\| `(\w+)\.py` \|", README, re.MULTILINE))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"^\| `(\w+)\.py` \|", README, re.MULTILINE))))
 def test_a_benchmark_runs_from_a_checkout_as_its_table_says(name):
     assert "`python -m benchmarks.NAME`" in README
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
