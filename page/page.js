@@ -214,6 +214,13 @@
       true
     );
   };
+  // With another photo there is nothing to undo but what was done to it, and its own opening, which leaves the canvas empty:
+  // Gradio would put the photo before back, whose file the server no longer goes by.
+  const forget_before = ({ command, previous }) => {
+    if (!command || command.name !== 'AddImage') return;
+    command.previous_image = null;
+    previous.previous = null;
+  };
   const keep_undo = (canvas) => {
     const [add_image, add_layers] = [canvas.add_image_from_url, canvas.add_layers_from_url].map((f) => f.bind(canvas));
     let before = [];
@@ -225,8 +232,10 @@
         photo.loads = true;
       }
       before = painting ? await Promise.all((await canvas.get_blobs()).layers.map(data_url)) : [];
+      const kept = painting;
       try {
-        return await add_image(url);
+        await add_image(url);
+        if (!kept) forget_before(canvas.command_manager.history);
       } finally {
         if (photo) arrived(photo);
       }

@@ -162,10 +162,16 @@ def test_undo_brings_back_what_was_cleared_until_another_photo_comes(browser, ur
         status(page, "Undo brings back")
         editor.open(ROOT / "examples" / "wide.jpg")
         status(page, "2 faces found")
-        for _ in range(2):  # the photo, and what was cleared before it
+        editor.open(picture)
+        status(page, "No face was found")
+        editor.stroke(POINTS)
+        for _ in range(2):  # the stroke and the photo; not those before, and what was cleared
             undo.click()
             page.wait_for_timeout(1000)
-        assert page.evaluate("!editor.background_image || editor.background_image.destroyed")
+        assert undo.is_disabled() and page.evaluate("!editor.background_image || editor.background_image.destroyed")
+        editor.root.get_by_label("Redo", exact=True).click()
+        editor.wait_for_picture()
+        assert page.evaluate("[editor.width, editor.height]") == list(CANVAS)
 
 
 def test_an_error_goes_once_fill_is_pressed_again(browser, url: str):
