@@ -7,6 +7,7 @@
     own.className = `own ${kind}`;
     own.textContent = words;
   };
+  const LOW = matchMedia('(max-height: 500px) and (min-width: 500.02px)'); // as in page.css: a phone that lies
   // A photo on its way: what is painted before it is on the canvas is lost, so until then nothing asks for it. The server
   // is done before that; if the canvas takes no picture soon after, it has it already.
   const SOON = 5000; // ms
@@ -238,6 +239,7 @@
         if (!kept) forget_before(canvas.command_manager.history);
       } finally {
         if (photo) arrived(photo);
+        if (photo && LOW.matches) document.querySelector('#editor').scrollIntoView({ block: 'start' });
       }
     };
     canvas.add_layers_from_url = async (urls) => {
@@ -254,10 +256,12 @@
   const EDGE = matchMedia('(pointer: coarse)').matches ? TOOLS : 30; // 30 as in the editor
   const fit_photo = (canvas) => {
     const { width, height, target_element: place } = canvas;
-    const zoom = canvas.tools.get('zoom');
-    const tall = (beside, above) => ((place.clientWidth - 2 * beside) * height) / width + 2 * above > place.clientHeight;
-    if (innerWidth < NARROW) zoom.border_padding = tall(GAP, TOOLS) ? TOOLS : GAP;
-    else zoom.border_padding = tall(STRIP, EDGE) ? EDGE : STRIP;
+    const fit = (beside, above) => { // the editor knows one border for all sides
+      const zoom = Math.min((place.clientWidth - 2 * beside) / width, (place.clientHeight - 2 * above) / height);
+      return Math.min(place.clientWidth - zoom * width, place.clientHeight - zoom * height) / 2;
+    };
+    const [beside, above] = LOW.matches ? [STRIP, GAP] : innerWidth < NARROW ? [GAP, TOOLS] : [STRIP, EDGE];
+    canvas.tools.get('zoom').border_padding = fit(beside, above);
   };
   const mend = () => {
     const canvas = window.editor;
@@ -268,6 +272,7 @@
     keep_cleared(canvas);
     keep_undo(canvas);
     canvas.dimensions.subscribe(() => fit_photo(canvas));
+    window.addEventListener('resize', () => fit_photo(canvas)); // a phone is turned; after that, Gradio fits the photo
   };
   // On a phone the result lies below the canvas: once it is there, it is brought into view, as tall as it then is.
   let shown = '';
@@ -276,7 +281,7 @@
     const slider = document.querySelector('#slider');
     if (!words || words.dataset.run === shown || !slider || !slider.querySelector('img')) return;
     shown = words.dataset.run;
-    if (innerWidth >= NARROW) return;
+    if (innerWidth >= NARROW && !LOW.matches) return;
     await Promise.allSettled([...slider.querySelectorAll('img')].map((image) => image.decode()));
     slider.scrollIntoView({ block: 'start' });
   };
