@@ -36,6 +36,12 @@
   // Gradio goes on waiting for an answer when a request does not reach the server; pressing the button again does work.
   let lost = false;
   const AWAY = 'The server cannot be reached. Your painting is still here: press the button again once it can.';
+  const away = () => {
+    lost = true;
+    arrived();
+    say(AWAY, 'wrong');
+  };
+  window.addEventListener('away', away); // by staying.js
   window.addEventListener('offline', () => say(AWAY, 'wrong'));
   window.addEventListener('online', () => {
     if (lost) say('The server can be reached again. Press the button again.');
@@ -47,9 +53,7 @@
     if (!refused && !reason.startsWith('Connection errored out')) return;
     event.preventDefault();
     if (refused) return say(`The server did not take what was sent (${refused[0]}). Press the button again.`, 'wrong');
-    lost = true;
-    arrived();
-    say(AWAY, 'wrong');
+    away();
   });
   // A photo given to the canvas itself takes the way of the button too: the canvas would encode and send a phone photo
   // three times over, half a minute of it, show no word on a file that is no picture, and keep no original.

@@ -75,6 +75,20 @@ def test_a_lost_connection_is_told_and_nothing_else_is_lost(browser, url: str, p
         page.context.set_offline(False)
         status(page, "Press the button again")
         check_stroke(page, url, picture)
+        page.evaluate("window.stays = true")
+        for address in (
+            QUEUE,
+            "**/gradio_api/queue/data*",
+        ):  # the canvas is on the server; nothing but the press is lost
+            page.route(address, lambda route: route.abort())
+            page.locator("#fill").click()
+            status(page, "Your painting is still here")
+            page.unroute(address)
+            page.wait_for_timeout(5000)  # in which Gradio would find the server again, and load the page anew
+            run = page.locator("#status [data-run]").get_attribute("data-run")
+            assert page.evaluate("window.stays") and painted(page).any()
+            page.locator("#fill").click()
+            page.wait_for_function("run => document.querySelector('#status [data-run]').dataset.run !== run", arg=run)
 
 
 def test_it_is_said_at_once_that_a_file_is_opened(browser, url: str, picture: Path, tmp_path: Path):
