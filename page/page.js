@@ -58,7 +58,8 @@
   // A photo given to the canvas itself takes the way of the button too: the canvas would encode and send a phone photo
   // three times over, half a minute of it, show no word on a file that is no picture, and keep no original.
   const hand_over = (event, files) => {
-    const input = document.querySelector('#open input[type=file], input[data-testid$="Open a photo-upload-button"]');
+    const name = event.type === 'drop' && event.target.closest('#mask') ? ['mask', 'Mask file'] : ['open', 'Open a photo'];
+    const input = document.querySelector(`#${name[0]} input[type=file], input[data-testid$="${name[1]}-upload-button"]`);
     const [file] = files || [];  // an empty one too, to be refused in words
     if (!input || !file) return;
     event.preventDefault();
@@ -74,11 +75,13 @@
     (event) => event.target.type === 'file' && on_canvas(event) && hand_over(event, event.target.files),
     true
   );
+  // Beside the canvas too: there, a browser would leave the page and show the file.
   window.addEventListener(
-    'drop',
-    (event) => on_canvas(event) && event.dataTransfer && hand_over(event, event.dataTransfer.files),
+    'dragover',
+    (event) => event.dataTransfer && event.dataTransfer.types.includes('Files') && event.preventDefault(),
     true
   );
+  window.addEventListener('drop', (event) => event.dataTransfer && hand_over(event, event.dataTransfer.files), true);
   window.addEventListener(
     'paste',
     (event) => event.clipboardData && event.clipboardData.files.length && hand_over(event, event.clipboardData.files),
