@@ -55,8 +55,22 @@ OWN_TERMS = "Its weights were trained on CelebA and are for **non-commercial res
 OTHER_TERMS = "What its weights were trained on, and what they may be used for, its card above says."
 LOOKS = "Crisp: clear eyes and hair, more of it guessed. Careful: softer, on average closer to what was there."
 CLOCK = "(...given) => [...given.slice(0, -1), performance.now()]"  # in the place of an event's last input
-SCRIPTS = ("sending.js", "page.js")  # each a function without arguments, called once the page stands
+SCRIPTS = ("staying.js", "sending.js", "page.js")  # each a function without arguments, called once the page stands
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+# Gradio's own are hard to read: of texts and what is behind them the lighter should be 4.5 times as light (WCAG 2, AA)
+READABLE = {
+    "body_text_color_subdued": "*neutral_500",
+    "block_label_text_color": "*primary_700",
+    "block_title_text_color": "*primary_700",
+    "button_primary_background_fill": "*primary_600",
+    "button_primary_background_fill_hover": "*primary_700",
+    "button_primary_background_fill_hover_dark": "*primary_700",
+    "button_secondary_background_fill_hover_dark": "*neutral_700",
+    "checkbox_border_color": "*neutral_500",
+    "checkbox_label_background_fill_selected": "*primary_600",
+    "link_text_color_dark": "*secondary_400",
+    "link_text_color_visited_dark": "*secondary_400",
+}
 
 loaded = load_inpainter()
 looks = loaded.looks
@@ -240,7 +254,7 @@ if __name__ == "__main__":
     if mcp and importlib.util.find_spec("mcp") is None:
         raise SystemExit('NGAN_MCP=1 needs the MCP extra of Gradio: pip install "gradio[mcp]"')
     demo.launch(
-        theme=gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=FONT),
+        theme=gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=FONT).set(**READABLE),
         css_paths=PAGE / "page.css",
         js=_scripts(),
         max_file_size=MAX_UPLOAD,

@@ -16,6 +16,10 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 _DRAWN = ("code_image", "location", "image")  # by the networks; of these the composite is made
 
 
+class NotFinite(ValueError):
+    """Networks returned NaN or infinity."""
+
+
 class Runner:
     """The networks, ready to be called as `NGAN` is, and by several threads.
 
@@ -93,7 +97,7 @@ class Runner:
             In float32, on the CPU.
 
         Raises:
-            ValueError: the networks return NaN or infinity.
+            NotFinite: the networks return NaN or infinity.
         """
         output = mirror_mean(self._once, image, mask) if self.self_ensemble else self._once(image, mask)
         _check_finite(output)
@@ -145,7 +149,7 @@ def _check_finite(output: NGANOutput) -> None:
     broken = [name for name in _DRAWN if not getattr(output, name).isfinite().all()]
     if broken:
         reason = f"the model's outputs are not finite: {', '.join(broken)}"
-        raise ValueError(f"{reason}; the weights are too large for the networks, or broken")
+        raise NotFinite(f"{reason}; the weights are too large for the networks, or broken")
 
 
 def has_bfloat16() -> bool:

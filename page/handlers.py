@@ -17,6 +17,7 @@ from ngan.faces import Face, find_faces
 from ngan.pictures import PictureError, on_white
 from page import canvas, photos, views
 from page.canvas import Photo
+from page.failures import in_words
 from page.memory import Memory
 from page.photos import Unusable
 from page.programs import Fill
@@ -111,7 +112,8 @@ class Handlers:
         try:
             photo = self.memory.get(name)
             drawing = canvas.read(value, photo)
-            result = self.fill(drawing.picture, None, _faces(picker, drawing, photo), None)
+            with in_words():
+                result = self.fill(drawing.picture, None, _faces(picker, drawing, photo), None)
         except (Unusable, PictureError) as error:
             gr.Warning(photos.words_of(error))
             return gr.skip(), views.message(photos.words_of(error), kind="wrong")
@@ -202,10 +204,14 @@ class Handlers:
         self.memory.note(name, _session(request), asked)
         try:
             shown = self._example(canvas.read(value, photo), mask_file, name, look)
-        except Exception:
-            if not self.memory.replaced(name, _session(request)):
-                self.memory.note(before, _session(request))  # the page goes on showing that one
-            raise
+        except Exception as error:
+            if self.memory.replaced(name, _session(request)):
+                return (gr.skip(),) * 10
+            self.memory.note(before, _session(request))  # the page goes on showing that one
+            if not isinstance(error, Unusable):
+                raise
+            gr.Warning(str(error))
+            return *[gr.skip()] * 9, views.message(str(error), kind="wrong")
         return (gr.skip(),) * 10 if self.memory.replaced(name, _session(request)) else shown
 
     def _too_late(self, name: str | None, request: gr.Request | None) -> bool:
@@ -216,6 +222,7 @@ class Handlers:
             gr.Info("Another photo was opened meanwhile. If it is not on the canvas, open it again.")
         return late
 
+    @in_words()
     def _example(self, drawing: canvas.Drawing, mask_file: Path | None, name: str, look: str | None) -> tuple:
         if mask_file is None:
             mask = self.fill(drawing.picture, None, None, None).mask
@@ -225,9 +232,10 @@ class Handlers:
             value, _ = canvas.with_mask(drawing, str(mask_file))
             mask = drawing.mask()
         if mask.getbbox() is None:
-            raise gr.Error("No damage was found in this example by the model that is loaded.", print_exception=False)
+            raise Unusable("No damage was found in this example by the model that is loaded.")
         return value, *self._filled(drawing, mask, None, [], name, look)
 
+    @in_words()
     def _filled(
         self,
         drawing: canvas.Drawing,

@@ -7,6 +7,7 @@
     own.className = `own ${kind}`;
     own.textContent = words;
   };
+  const LOW = matchMedia('(max-height: 500px) and (min-width: 500.02px)'); // as in page.css: a phone that lies
   // A photo on its way: what is painted before it is on the canvas is lost, so until then nothing asks for it. The server
   // is done before that; if the canvas takes no picture soon after, it has it already.
   const SOON = 5000; // ms
@@ -35,6 +36,12 @@
   // Gradio goes on waiting for an answer when a request does not reach the server; pressing the button again does work.
   let lost = false;
   const AWAY = 'The server cannot be reached. Your painting is still here: press the button again once it can.';
+  const away = () => {
+    lost = true;
+    arrived();
+    say(AWAY, 'wrong');
+  };
+  window.addEventListener('away', away); // by staying.js
   window.addEventListener('offline', () => say(AWAY, 'wrong'));
   window.addEventListener('online', () => {
     if (lost) say('The server can be reached again. Press the button again.');
@@ -46,14 +53,13 @@
     if (!refused && !reason.startsWith('Connection errored out')) return;
     event.preventDefault();
     if (refused) return say(`The server did not take what was sent (${refused[0]}). Press the button again.`, 'wrong');
-    lost = true;
-    arrived();
-    say(AWAY, 'wrong');
+    away();
   });
   // A photo given to the canvas itself takes the way of the button too: the canvas would encode and send a phone photo
   // three times over, half a minute of it, show no word on a file that is no picture, and keep no original.
   const hand_over = (event, files) => {
-    const input = document.querySelector('#open input[type=file], input[data-testid$="Open a photo-upload-button"]');
+    const name = event.type === 'drop' && event.target.closest('#mask') ? ['mask', 'Mask file'] : ['open', 'Open a photo'];
+    const input = document.querySelector(`#${name[0]} input[type=file], input[data-testid$="${name[1]}-upload-button"]`);
     const [file] = files || [];  // an empty one too, to be refused in words
     if (!input || !file) return;
     event.preventDefault();
@@ -69,11 +75,13 @@
     (event) => event.target.type === 'file' && on_canvas(event) && hand_over(event, event.target.files),
     true
   );
+  // Beside the canvas too: there, a browser would leave the page and show the file.
   window.addEventListener(
-    'drop',
-    (event) => on_canvas(event) && event.dataTransfer && hand_over(event, event.dataTransfer.files),
+    'dragover',
+    (event) => event.dataTransfer && event.dataTransfer.types.includes('Files') && event.preventDefault(),
     true
   );
+  window.addEventListener('drop', (event) => event.dataTransfer && hand_over(event, event.dataTransfer.files), true);
   window.addEventListener(
     'paste',
     (event) => event.clipboardData && event.clipboardData.files.length && hand_over(event, event.clipboardData.files),
@@ -214,6 +222,13 @@
       true
     );
   };
+  // With another photo there is nothing to undo but what was done to it, and its own opening, which leaves the canvas empty:
+  // Gradio would put the photo before back, whose file the server no longer goes by.
+  const forget_before = ({ command, previous }) => {
+    if (!command || command.name !== 'AddImage') return;
+    command.previous_image = null;
+    previous.previous = null;
+  };
   const keep_undo = (canvas) => {
     const [add_image, add_layers] = [canvas.add_image_from_url, canvas.add_layers_from_url].map((f) => f.bind(canvas));
     let before = [];
@@ -225,10 +240,13 @@
         photo.loads = true;
       }
       before = painting ? await Promise.all((await canvas.get_blobs()).layers.map(data_url)) : [];
+      const kept = painting;
       try {
-        return await add_image(url);
+        await add_image(url);
+        if (!kept) forget_before(canvas.command_manager.history);
       } finally {
         if (photo) arrived(photo);
+        if (photo && LOW.matches) document.querySelector('#editor').scrollIntoView({ block: 'start' });
       }
     };
     canvas.add_layers_from_url = async (urls) => {
@@ -245,10 +263,12 @@
   const EDGE = matchMedia('(pointer: coarse)').matches ? TOOLS : 30; // 30 as in the editor
   const fit_photo = (canvas) => {
     const { width, height, target_element: place } = canvas;
-    const zoom = canvas.tools.get('zoom');
-    const tall = (beside, above) => ((place.clientWidth - 2 * beside) * height) / width + 2 * above > place.clientHeight;
-    if (innerWidth < NARROW) zoom.border_padding = tall(GAP, TOOLS) ? TOOLS : GAP;
-    else zoom.border_padding = tall(STRIP, EDGE) ? EDGE : STRIP;
+    const fit = (beside, above) => { // the editor knows one border for all sides
+      const zoom = Math.min((place.clientWidth - 2 * beside) / width, (place.clientHeight - 2 * above) / height);
+      return Math.min(place.clientWidth - zoom * width, place.clientHeight - zoom * height) / 2;
+    };
+    const [beside, above] = LOW.matches ? [STRIP, GAP] : innerWidth < NARROW ? [GAP, TOOLS] : [STRIP, EDGE];
+    canvas.tools.get('zoom').border_padding = fit(beside, above);
   };
   const mend = () => {
     const canvas = window.editor;
@@ -259,6 +279,7 @@
     keep_cleared(canvas);
     keep_undo(canvas);
     canvas.dimensions.subscribe(() => fit_photo(canvas));
+    window.addEventListener('resize', () => fit_photo(canvas)); // a phone is turned; after that, Gradio fits the photo
   };
   // On a phone the result lies below the canvas: once it is there, it is brought into view, as tall as it then is.
   let shown = '';
@@ -267,7 +288,7 @@
     const slider = document.querySelector('#slider');
     if (!words || words.dataset.run === shown || !slider || !slider.querySelector('img')) return;
     shown = words.dataset.run;
-    if (innerWidth >= NARROW) return;
+    if (innerWidth >= NARROW && !LOW.matches) return;
     await Promise.allSettled([...slider.querySelectorAll('img')].map((image) => image.decode()));
     slider.scrollIntoView({ block: 'start' });
   };

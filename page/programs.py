@@ -11,6 +11,7 @@ from ngan.inference import Result
 from ngan.pictures import PictureError
 from ngan.saving import Origin, save_picture
 from page import photos
+from page.failures import in_words
 from page.models import CAREFUL
 from page.photos import Unusable
 
@@ -39,7 +40,7 @@ class Programs:
         Returns:
             A PNG file of the picture's own size.
         """
-        return self._write(self._run(image, mask, None).final, "filled.png")
+        return self._run(image, mask, None, "filled.png")
 
     def inpaint_careful(self, image: str | None, mask: str | None = None) -> str:
         """Fill a picture file as `inpaint` does, softer, and on average closer to what was there.
@@ -51,7 +52,7 @@ class Programs:
         Returns:
             A PNG file of the picture's own size.
         """
-        return self._write(self._run(image, mask, CAREFUL).final, "filled.png")
+        return self._run(image, mask, CAREFUL, "filled.png")
 
     def find_damage(self, image: str | None) -> str:
         """Mark what looks damaged in a picture file: plain colours and noise are found best.
@@ -62,17 +63,18 @@ class Programs:
         Returns:
             A PNG file of the (upright) picture's size, white where it looks damaged, else black.
         """
-        return self._write(self._run(image, None, None).mask, "damage.png")
+        return self._run(image, None, None, "damage.png", "mask")
 
-    def _run(self, image: str | None, mask: str | None, look: str | None) -> Result:
+    def _run(self, image: str | None, mask: str | None, look: str | None, name: str, part: str = "final") -> str:
+        """Write a part of a `Result` to a file of some name; returns its path."""
         try:
-            picture = photos.open_photo(image)
-            return self.fill(picture, None if mask is None else photos.open_mask(mask, picture.size), None, look)
+            with in_words():
+                picture = photos.open_photo(image)
+                hole = None if mask is None else photos.open_mask(mask, picture.size)
+                made = getattr(self.fill(picture, hole, None, look), part)
+                path = photos.new_folder(self.folder) / name
+                profile = made.info.get("icc_profile") or b""
+                save_picture(path, made, Origin(mode=made.mode, icc_profile=profile), quick=True)
         except (Unusable, PictureError) as error:
             raise gr.Error(photos.words_of(error), print_exception=False) from error
-
-    def _write(self, picture: Image.Image, name: str) -> str:
-        path = photos.new_folder(self.folder) / name
-        profile = picture.info.get("icc_profile") or b""
-        save_picture(path, picture, Origin(mode=picture.mode, icc_profile=profile), quick=True)
         return str(path)

@@ -182,7 +182,9 @@ def test_a_photo_may_be_pasted_or_dropped(browser, url: str, picture: Path, even
                 given.items.add(new File([bytes], 'photo.png', { type: 'image/png' }));
                 const kind = event === 'DragEvent' ? 'drop' : 'paste';
                 const options = { bubbles: true, cancelable: true, [carrier]: given };
-                document.querySelector('#editor canvas').dispatchEvent(new window[event](kind, options));
+                const place = document.querySelector(kind === 'drop' ? '#status' : '#editor canvas'); // beside it, too
+                if (kind === 'drop' && place.dispatchEvent(new DragEvent('dragover', options))) return; // left
+                place.dispatchEvent(new window[event](kind, options));
             }""",
             [base64.b64encode(picture.read_bytes()).decode(), event, carrier],
         )

@@ -50,6 +50,11 @@ def test_programs_name_the_look(embedded_page: str):
 def test_another_look_fills_again_what_is_shown_and_nothing_else(browser, embedded_page: str, tmp_path: Path):
     with opened(browser, embedded_page, "looks") as page:
         words, result = page.locator("#status p"), page.locator("#slider img").last
+        page.locator("#hole").focus()
+        page.keyboard.press("Tab")  # who goes by keys sees where they are
+        page.wait_for_function(
+            "getComputedStyle(document.querySelector('#look label:focus-within')).outlineStyle == 'solid'"
+        )
         editor = Editor(page, (512, 512))
         crisp, careful = page.get_by_label("Crisp", exact=True), page.get_by_label("Careful", exact=True)
         careful.check()  # nothing is open yet

@@ -8,6 +8,7 @@ import pytest
 import test_app_browser
 from editor import ROOT, Editor
 from PIL import Image
+from readable import hard_to_read
 from test_app_browser import CANVAS, PHONE, POINTS, check_stroke, opened, result, status, toast
 
 pytestmark = pytest.mark.slow
@@ -77,6 +78,14 @@ def test_errors_are_red_and_the_empty_canvas_does_not_glare(browser, url: str, t
         with Image.open(tmp_path / "canvas.png") as seen:
             mean = np.asarray(seen.convert("L")).mean()
         assert mean > 200 if scheme == "light" else mean < 70
+        page.locator("#examples button").nth(0).click()
+        status(page, "Filled in")
+        for part in ("Faces in the picture", "About the model"):
+            page.get_by_role("button", name=part).click()
+        page.locator("#about").wait_for()
+        page.wait_for_timeout(1000)  # buttons change their colours slowly
+        assert not hard_to_read(page)
+        page.get_by_role("button", name="About the model").click()  # closed again: `opened` opens it
 
 
 @pytest.mark.parametrize("size", [(600, 480), (480, 640), (400, 800)])

@@ -75,6 +75,20 @@ def test_a_lost_connection_is_told_and_nothing_else_is_lost(browser, url: str, p
         page.context.set_offline(False)
         status(page, "Press the button again")
         check_stroke(page, url, picture)
+        page.evaluate("window.stays = true")
+        for address in (
+            QUEUE,
+            "**/gradio_api/queue/data*",
+        ):  # the canvas is on the server; nothing but the press is lost
+            page.route(address, lambda route: route.abort())
+            page.locator("#fill").click()
+            status(page, "Your painting is still here")
+            page.unroute(address)
+            page.wait_for_timeout(5000)  # in which Gradio would find the server again, and load the page anew
+            run = page.locator("#status [data-run]").get_attribute("data-run")
+            assert page.evaluate("window.stays") and painted(page).any()
+            page.locator("#fill").click()
+            page.wait_for_function("run => document.querySelector('#status [data-run]').dataset.run !== run", arg=run)
 
 
 def test_it_is_said_at_once_that_a_file_is_opened(browser, url: str, picture: Path, tmp_path: Path):
@@ -162,10 +176,16 @@ def test_undo_brings_back_what_was_cleared_until_another_photo_comes(browser, ur
         status(page, "Undo brings back")
         editor.open(ROOT / "examples" / "wide.jpg")
         status(page, "2 faces found")
-        for _ in range(2):  # the photo, and what was cleared before it
+        editor.open(picture)
+        status(page, "No face was found")
+        editor.stroke(POINTS)
+        for _ in range(2):  # the stroke and the photo; not those before, and what was cleared
             undo.click()
             page.wait_for_timeout(1000)
-        assert page.evaluate("!editor.background_image || editor.background_image.destroyed")
+        assert undo.is_disabled() and page.evaluate("!editor.background_image || editor.background_image.destroyed")
+        editor.root.get_by_label("Redo", exact=True).click()
+        editor.wait_for_picture()
+        assert page.evaluate("[editor.width, editor.height]") == list(CANVAS)
 
 
 def test_an_error_goes_once_fill_is_pressed_again(browser, url: str):

@@ -1,0 +1,38 @@
+"""Tests of the page in headless Chromium on screens of other shapes than a desk's and a phone's that stands."""
+
+from pathlib import Path
+
+import pytest
+import test_app_browser
+from editor import Editor
+from test_app_browser import CANVAS, PHONE, POINTS, check_stroke, opened, status
+from test_app_result import inside
+
+pytestmark = pytest.mark.slow
+
+browser, url, picture = test_app_browser.browser, test_app_browser.url, test_app_browser.picture
+
+
+def test_on_a_phone_that_lies_canvas_and_fill_are_seen_at_once_and_then_the_result(browser, url: str, picture: Path):
+    screen = {"x": 0, "y": 0, "width": 844, "height": 390}
+    with opened(browser, url, "lying", **PHONE) as page:
+        editor, fill = Editor(page, CANVAS), page.locator("#fill")
+        page.set_viewport_size({"width": 844, "height": 390})  # it is turned
+        page.wait_for_timeout(1000)
+        assert inside(page.locator("#open").bounding_box(), screen)
+        editor.open(picture)
+        status(page, "No face was found")
+        page.wait_for_timeout(1000)
+        box = editor.root.bounding_box()
+        assert all(inside(part, screen) for part in (box, fill.bounding_box()))
+        zoom = float(editor.root.locator(".zoom-number").text_content().strip("%\n ")) / 100
+        left, right = (box["x"] + box["width"] / 2 + side * CANVAS[0] * zoom / 2 for side in (-1, 1))
+        assert right - left > 0.7 * box["width"] or CANVAS[1] * zoom > 0.9 * box["height"]
+        tools, others = (editor.root.locator(name).bounding_box() for name in (".toolbar-wrap", ".top-panel"))
+        assert all(inside(part, box) for part in (tools, others))
+        assert tools["x"] + tools["width"] <= left + 1 and others["x"] >= right - 1
+        buttons = [one.bounding_box() for one in editor.root.locator("button").all() if one.is_visible()]
+        assert len(buttons) >= 10 and all(min(one["width"], one["height"]) >= 40 for one in buttons)
+        editor.stroke(POINTS)
+        check_stroke(page, url, picture)
+        assert inside(page.locator("#slider img").nth(1).bounding_box(), screen)
