@@ -2,11 +2,11 @@
 
 python -m benchmarks.photo_fills --pictures FOLDER --json benchmarks/photo_fills.json
 
-Each portrait gets four holes, one at a time, by the face that is found in it: the inner face, both eyes, the lower
-face, and a side with an eye, hair and background. Beside the PSNR in the hole stand the squared Frechet distances of
-the filled squares of faces to the true ones, by the two readings of `benchmarks.ablation_features` ("face" of the
-whole, "texture" of its sharpness), and the mean squared distance of each fill's ImageNet features to the truth's
-(`ngan.features`, summed over its four depths). Prints a table.
+Each portrait gets five holes, one at a time, by the face that is found in it: the inner face, both eyes, the lower
+face, a side with an eye, hair and background, and an eye with its brow. Beside the PSNR in the hole stand the squared
+Frechet distances of the filled squares of faces to the true ones, by the two readings of
+`benchmarks.ablation_features` ("face" of the whole, "texture" of its sharpness), and the mean squared distance of each
+fill's ImageNet features to the truth's (`ngan.features`, summed over its four depths). Prints a table.
 """
 
 import argparse
@@ -33,6 +33,7 @@ HOLES = {  # left, upper, right and lower border, from the middle of a face's sq
     "eyes": (-0.25, -0.15, 0.25, 0.07),
     "lower face": (-0.25, 0.0, 0.25, 0.35),
     "side": (-0.05, -0.3, 0.35, 0.1),
+    "one eye": (0.03, -0.12, 0.23, 0.06),
 }
 _SQUARE = 256  # pixels of the side at which squares of faces are compared
 _FIGURES = {

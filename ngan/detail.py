@@ -21,6 +21,7 @@ from ngan.framing import Window
 from ngan.paste import enlarged
 
 _FINE = 0.8  # standard deviation, in cells of the network's grid: what a Gaussian of it takes away is detail
+_ROOM = 0.5  # of the fill's own detail, which makes room
 _LEAST = 2  # pixels of a place's side, which is a cell's: places of one pixel took four times the time
 _PATCH = 5  # places a side by which likeness is told
 _COLOUR = 0.3  # weight of a patch's mean colour in it
@@ -32,14 +33,21 @@ _LONGER, _SLACK = 1.3, 4.0  # times, and of 255 more
 _CHOICE, _USUAL = 9, 1.5
 _UNLIKE = 20.0  # of 255: at such a mean difference of two patches, detail is down to a third
 _STEEP = 20.0  # of 255 a cell: on slopes as steep, detail is down to a half, as edges do not meet exactly
-_MOST = 8192  # known places, at most, evenly taken; bounds the time that a large picture takes
+_MOST = 2048  # known places, at most, evenly taken; bounds the time that a large picture takes
 _CHUNK = 1024  # places looked for at a time; bounds the memory, and so does
 _ROWS = 256  # of pixels, laid at a time
 _FEWEST = 25  # known places: with fewer there is nothing to choose from
 _MARGIN = 24  # places around what is gone over, at least, from which detail may come, or half its length
 
 
-def add_detail(canvas: np.ndarray, hole: np.ndarray, left: np.ndarray, box: Window, cell: float) -> "Detail | None":
+def add_detail(
+    canvas: np.ndarray,
+    hole: np.ndarray,
+    left: np.ndarray,
+    box: Window,
+    cell: float,
+    present: "Detail | None" = None,
+) -> "Detail | None":
     """Lay detail of a picture over a part of its filled hole, in place.
 
     Args:
@@ -48,6 +56,7 @@ def add_detail(canvas: np.ndarray, hole: np.ndarray, left: np.ndarray, box: Wind
         left: (H, W), bool, the part of it to be gone over, and
         box: the window to go over it in.
         cell: side of a cell of the network's grid, in pixels of the picture.
+        present: detail that is there already, in the same window: so much less is laid.
 
     Returns:
         What was laid; None where nothing was, as where too little of the picture is known.
@@ -67,6 +76,8 @@ def add_detail(canvas: np.ndarray, hole: np.ndarray, left: np.ndarray, box: Wind
         return None
     depth = cv2.distanceTransform(hole[around].view(np.uint8), cv2.DIST_L2, 3)
     strength = ((depth / cell).clip(0, 1) / (1 + np.square(steep / _STEEP)))[inner] * enlarged(cell)
+    if present is not None:
+        strength *= 1 - np.sqrt(present.share[: strength.shape[0], : strength.shape[1]], dtype=np.float32)
     share = np.zeros(strength.shape, np.float16)
     for top in range(0, len(share), _ROWS):
         rows = slice(top, min(top + _ROWS, len(share)))
@@ -279,6 +290,7 @@ def _laid(fine: np.ndarray, match: _Match, pitch: int, band: Window) -> tuple[np
     height, width = fine.shape[:2]
     y, x = np.mgrid[band]
     total, variance, before = np.zeros((*y.shape, 3), np.float32), np.zeros(y.shape, np.float32), []
+    taken = np.zeros(y.shape, np.float32)
     for odd_row, odd_column in itertools.product((0, 1), repeat=2):
         # of every second row and column of places the one whose square of twice its width a pixel lies in
         row, fade_y = (line[band[0]] for line in _owner(height, pitch, odd_row))
@@ -288,11 +300,12 @@ def _laid(fine: np.ndarray, match: _Match, pitch: int, band: Window) -> tuple[np
         rows, columns = match.rows[place], match.columns[place]
         source = (y + rows * pitch).clip(0, height - 1), (x + columns * pitch).clip(0, width - 1)
         total += fade[..., None] * fine[source]
+        taken += fade
         variance += fade**2
         for other, other_rows, other_columns in before:  # what comes from one piece is one piece again
             variance += 2 * fade * other * ((rows == other_rows) & (columns == other_columns))
         before.append((fade, rows, columns))
-    return total, variance
+    return total - _ROOM * taken[..., None] * fine[band], variance
 
 
 def _owner(length: int, pitch: int, odd: int) -> tuple[np.ndarray, np.ndarray]:

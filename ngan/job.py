@@ -12,6 +12,7 @@ from ngan.deep import with_sixteen_bits
 from ngan.detail import Detail, add_detail
 from ngan.framing import Face
 from ngan.grain import add_grain
+from ngan.mirroring import add_mirrored
 from ngan.model import NGANOutput
 from ngan.paste import cell_of, enlarge, fill_rest, network_share, shrink
 from ngan.pictures import PictureError
@@ -118,10 +119,11 @@ class Job:
     def _detailed(self, canvas: np.ndarray, fills: list[tuple[torch.Tensor, np.ndarray, Face | None]]) -> list[Detail]:
         """Lay fine detail of the photo over what was filled, in place, each pixel by its smallest grid."""
         left, details = self.hole.copy(), []
-        for _, matrix, face in fills:
+        for filled, matrix, face in fills:
             box = (0, 0, *self.picture.size) if face is None else box_of(face, self.picture.size)
             part = slice(box[1], box[3]), slice(box[0], box[2])
-            details.append(add_detail(canvas, self.hole, left, part, cell_of(matrix)))
+            mirrored = add_mirrored(canvas, self.hole, left, part, matrix, filled.shape[-1])
+            details += [mirrored, add_detail(canvas, self.hole, left, part, cell_of(matrix), mirrored)]
             left[part] = False
         return [detail for detail in details if detail is not None]
 
