@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from ngan.blurring import blurred
 from ngan.framing import Window
 from ngan.paste import enlarged
 
@@ -98,18 +99,28 @@ class Detail:
         share: (rows, columns) of the window, float16, [0, 1], what variance that detail has there which has 1 in the
             known parts.
         sigma: what a Gaussian of this standard deviation, in pixels, takes away is detail.
+        step: pixels a side that have one share, and nothing finer.
     """
 
     window: Window
     share: np.ndarray
     sigma: float
+    step: int = 1
+
+    def enlarged(self, step: int, top: int, left: int) -> "Detail":
+        """The same of a picture in which that one, larger by `step`, lies at a row `top` and a column `left`."""
+        window = (
+            slice(first + step * line.start, first + step * line.stop)
+            for first, line in zip((top, left), self.window, strict=True)
+        )
+        return Detail(tuple(window), self.share, step * self.sigma, step * self.step)
 
     def at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Its shares at rows and columns of the picture, (n,), float32; 0 outside of it."""
         rows, columns = self.window
         inside = (y >= rows.start) & (y < rows.stop) & (x >= columns.start) & (x < columns.stop)
         shares = np.zeros(len(y), np.float32)
-        shares[inside] = self.share[y[inside] - rows.start, x[inside] - columns.start]
+        shares[inside] = self.share[(y[inside] - rows.start) // self.step, (x[inside] - columns.start) // self.step]
         return shares
 
 
@@ -146,12 +157,12 @@ def _parted(
     places, fine, grey = [], np.empty(rgb.shape, np.float16), np.zeros(rgb.shape[:2], np.float32)
     for channel in range(3):  # one after the other, for memory
         colour = rgb[..., channel].astype(np.float32)
-        slow = cv2.GaussianBlur(colour, (0, 0), sigma)
+        slow = blurred(colour, sigma)
         fine[..., channel] = colour - slow
         rough += cv2.resize(np.square(colour - slow), size, interpolation=cv2.INTER_AREA) / 3
         places.append(cv2.resize(slow, size, interpolation=cv2.INTER_AREA))
         grey += slow / 3
-    grey = cv2.GaussianBlur(grey, (0, 0), cell / 2)
+    grey = blurred(grey, cell / 2)
     steep = np.square(cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=cell / 8))
     steep += np.square(cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=cell / 8))
     rough = np.sqrt(cv2.blur(rough, (3, 3)).clip(0, None))  # sums that run along rows can end below 0

@@ -88,11 +88,15 @@ class Grain:
         """Standard deviation of what is drawn, of 255, over the three colours."""
         return float(np.sqrt((self.filters**2).sum() / 3))
 
-    def finer(self, sigma: float) -> float:
-        """The share of its variance that a Gaussian of a standard deviation, in pixels, takes away."""
+    def finer(self, sigma: float, step: int = 1) -> float:
+        """The share of its variance that a Gaussian of a standard deviation, in pixels, takes away, and that is there
+        yet in a copy smaller by `step`."""
         power = np.square(np.abs(np.fft.fft2(self.filters, (_FINER, _FINER)))).sum(axis=0)
         slow = np.exp(-2 * np.square(np.pi * sigma * np.fft.fftfreq(_FINER)))
         fast = np.square(1 - slow[:, None] * slow)
+        if step > 1:
+            kept = np.sinc(step * np.fft.fftfreq(_FINER)) ** 2 * (np.abs(np.fft.fftfreq(_FINER)) <= 0.5 / step)
+            fast *= kept[:, None] * kept
         return float((power * fast).sum() / max(power.sum(), 1e-12))
 
     def draw(self) -> np.ndarray:
@@ -124,7 +128,7 @@ def add_grain(canvas: np.ndarray, hole: np.ndarray, details: Sequence[Detail] = 
     if strength > _STRONGEST:
         photo = _flat(canvas, ~hole, grain.filters.shape[-1])
         drawn *= min(1, _strongest(photo) / strength)
-    finer = [grain.finer(detail.sigma) for detail in details]
+    finer = [grain.finer(detail.sigma, detail.step) for detail in details]
     for top in range(rows[0], rows[-1] + 1, _ROWS):
         y, x = np.nonzero(hole[top : top + _ROWS])
         y += top

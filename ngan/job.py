@@ -9,10 +9,10 @@ from PIL import Image
 
 from ngan.blending import weight, yielding
 from ngan.deep import with_sixteen_bits
-from ngan.detail import Detail, add_detail
+from ngan.detail import Detail
+from ngan.finer import lay_detail
 from ngan.framing import Face
 from ngan.grain import add_grain
-from ngan.mirroring import add_mirrored
 from ngan.model import NGANOutput
 from ngan.paste import cell_of, enlarge, fill_rest, network_share, shrink
 from ngan.pictures import PictureError
@@ -122,10 +122,9 @@ class Job:
         for filled, matrix, face in fills:
             box = (0, 0, *self.picture.size) if face is None else box_of(face, self.picture.size)
             part = slice(box[1], box[3]), slice(box[0], box[2])
-            mirrored = add_mirrored(canvas, self.hole, left, part, matrix, filled.shape[-1])
-            details += [mirrored, add_detail(canvas, self.hole, left, part, cell_of(matrix), mirrored)]
+            details += lay_detail(canvas, self.hole, left, part, filled, matrix)
             left[part] = False
-        return [detail for detail in details if detail is not None]
+        return details
 
 
 def _in_mode(colours: np.ndarray, mode: str) -> np.ndarray:

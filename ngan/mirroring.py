@@ -11,6 +11,7 @@ import math
 import cv2
 import numpy as np
 
+from ngan.blurring import blurred
 from ngan.detail import Detail
 from ngan.framing import Window
 from ngan.paste import cell_of, enlarged
@@ -57,10 +58,10 @@ def add_mirrored(
     if known[inner][left[window]].mean() < _LEAST:
         return None
     ours = canvas[around].astype(np.float32)
-    slow = cv2.GaussianBlur(ours, (0, 0), sigma)
-    flow, sure = _flow(slow, cv2.GaussianBlur(other, (0, 0), sigma), cell)
+    slow = blurred(ours, sigma)
+    flow, sure = _flow(slow, blurred(other, sigma), cell)
     other, known = (_followed(values, flow) for values in (other, known))
-    theirs = cv2.GaussianBlur(other, (0, 0), sigma)
+    theirs = blurred(other, sigma)
     weight = sure * _likeness(slow, theirs, cell) * _faded(known, sigma, cell) * enlarged(cell)
     weight *= (cv2.distanceTransform(hole[around].view(np.uint8), cv2.DIST_L2, 3) / cell).clip(0, 1)
     weight = (weight[inner] * left[window]).astype(np.float32)
@@ -115,8 +116,8 @@ def _likeness(ours: np.ndarray, theirs: np.ndarray, cell: float) -> np.ndarray:
     """How alike both are, (H, W, 3), float32, without their detail: (H, W), float32, [0, 1]."""
     near, far = (sigma * cell for sigma in _UNLIKE_OVER)
     unlike = ours - theirs
-    unlike -= cv2.GaussianBlur(unlike, (0, 0), far)
-    return np.exp(-cv2.GaussianBlur(np.square(unlike).mean(axis=2), (0, 0), near) / _UNLIKE**2)
+    unlike -= blurred(unlike, far)
+    return np.exp(-blurred(np.square(unlike).mean(axis=2), near) / _UNLIKE**2)
 
 
 def _faded(known: np.ndarray, sigma: float, cell: float) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import ngan.job
+import ngan.finer
 from ngan import Inpainter
 from ngan.detail import add_detail
 from ngan.framing import Face
@@ -121,7 +121,7 @@ def test_photos_get_it_where_squares_of_faces_overlap_too(monkeypatch: pytest.Mo
     faces = [Face(200, 200, 260, 0.0), Face(360, 200, 300, 10.0)]
     inpaint = Inpainter(self_ensemble=False)
     with_it = np.asarray(inpaint(Image.fromarray(photo), hole, faces))
-    monkeypatch.setattr(ngan.job, "add_detail", lambda *_: None)
+    monkeypatch.setattr(ngan.finer, "add_detail", lambda *_: None)
     without = np.asarray(inpaint(Image.fromarray(photo), hole, faces))
     changed = (with_it != without).any(axis=2)
     assert not changed[~hole].any() and np.array_equal(with_it[~hole], photo[~hole])

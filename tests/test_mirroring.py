@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import ngan.job
+import ngan.finer
 from ngan import Inpainter
 from ngan.framing import Face
 from ngan.mirroring import add_mirrored
@@ -111,7 +111,7 @@ def test_photos_get_it(monkeypatch: pytest.MonkeyPatch):
     photo, inpaint = _even(3), Inpainter(self_ensemble=False)
     with_it = np.asarray(inpaint(Image.fromarray(photo), _HOLE, [_FACE]))
     calls = []
-    monkeypatch.setattr(ngan.job, "add_mirrored", lambda *given: calls.append(given))
+    monkeypatch.setattr(ngan.finer, "add_mirrored", lambda *given: calls.append(given))
     without = np.asarray(inpaint(Image.fromarray(photo), _HOLE, [_FACE]))
     assert len(calls) == 1 and not np.array_equal(with_it, without)
     assert np.array_equal(with_it[~_HOLE], photo[~_HOLE])
