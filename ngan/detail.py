@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from ngan.blurring import blurred
-from ngan.framing import Window
+from ngan.framing import Window, grown, window_of, within
 from ngan.paste import enlarged
 
 _FINE = 0.8  # standard deviation, in cells of the network's grid: what a Gaussian of it takes away is detail
@@ -63,11 +63,11 @@ def add_detail(
         What was laid; None where nothing was, as where too little of the picture is known.
     """
     pitch = max(_LEAST, round(cell))
-    extent = _extent(left, box, pitch)
+    extent = _extent(left, box, pitch) if enlarged(cell) > 0 else None
     if extent is None:
         return None
     window, around = extent
-    inner = tuple(slice(w.start - a.start, w.stop - a.start) for w, a in zip(window, around, strict=True))
+    inner = within(window, around)
     own = np.zeros_like(hole[around])
     own[inner] = left[window]
     sigma = _FINE * cell
@@ -127,20 +127,20 @@ class Detail:
 def _extent(left: np.ndarray, box: Window, pitch: int) -> tuple[Window, Window] | None:
     """The window of a picture in which its pixels `left` lie, (H, W), bool, of those in a box, and a larger one, of
     whole places, from which detail may come; None where there are none, or too little is around."""
-    lines = [np.flatnonzero(left[box].any(axis=axis)) for axis in (1, 0)]
-    if not len(lines[0]):
+    window = window_of(left, box)
+    if window is None:
         return None
-    window, around = [], []
-    margin = max(_MARGIN * pitch, *((line[-1] - line[0]) // 2 for line in lines))
-    for line, part, length in zip(lines, box, left.shape, strict=True):
-        first, last = int(part.start + line[0]), int(part.start + line[-1])
-        start = max(first - margin, 0)
-        stop = start + (min(last + 1 + margin, length) - start) // pitch * pitch
-        if stop - start < 2 * _PATCH * pitch or first >= stop:
-            return None
-        window.append(slice(first, min(last + 1, stop)))
-        around.append(slice(start, stop))
-    return tuple(window), tuple(around)
+    around = grown(window, margin_around(window, _MARGIN * pitch), left.shape)
+    around = tuple(slice(part.start, part.stop - (part.stop - part.start) % pitch) for part in around)
+    window = tuple(slice(w.start, min(w.stop, a.stop)) for w, a in zip(window, around, strict=True))
+    if any(a.stop - a.start < 2 * _PATCH * pitch or w.start >= w.stop for w, a in zip(window, around, strict=True)):
+        return None
+    return window, around
+
+
+def margin_around(window: Window, least: int) -> int:
+    """How far around a window detail for it may lie: a half of its length, and so many pixels at least."""
+    return max(least, *((part.stop - part.start) // 2 for part in window))
 
 
 def _parted(

@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import torch
 
-from ngan.detail import Detail, add_detail
-from ngan.framing import Window
+from ngan.detail import Detail, add_detail, margin_around
+from ngan.framing import Window, grown, window_of, within
 from ngan.mirroring import add_mirrored
 from ngan.paste import cell_of
 
@@ -36,19 +36,16 @@ def lay_detail(
     step = max(1, int(cell // _CELL))
     if step == 1:
         return _lay(canvas, hole, left, box, filled, matrix)
-    lines = [np.flatnonzero(left[box].any(axis=axis)) for axis in (1, 0)]
-    if not len(lines[0]):
+    window = window_of(left, box)
+    if window is None:
         return []
-    margin = max(round(_AROUND * cell), *((line[-1] - line[0]) // 2 for line in lines))
-    around = []  # all of the box, for its other half
-    for line, part, length in zip(lines, box, hole.shape, strict=True):
-        start = max(min(int(part.start + line[0]) - margin, part.start), 0)
-        stop = min(max(int(part.start + line[-1]) + 1 + margin, part.stop), length)
-        around.append(slice(start, start + (stop - start) // step * step))
-    rows, columns = around
+    around = grown(window, margin_around(window, round(_AROUND * cell)), hole.shape)
+    # all of the box too, for the face's other half; as much of it as is whole pixels of the smaller copy
+    around = [slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(around, box, strict=True)]
+    rows, columns = (slice(part.start, part.stop - (part.stop - part.start) % step) for part in around)
     own = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
-    part = [slice(max(b.start - a.start, 0), max(b.stop - a.start, 0)) for a, b in zip(around, box, strict=True)]
-    own[tuple(part)] = left[rows, columns][tuple(part)]
+    inner = within(window, (rows, columns))
+    own[inner] = left[rows, columns][inner]
     size = own.shape[1] // step, own.shape[0] // step
     if min(size) == 0:
         return []

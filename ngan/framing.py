@@ -113,6 +113,32 @@ def strokes(hole: np.ndarray) -> list[tuple[int, int, int, int]]:
     return [box for _, box in sorted(boxes, reverse=True)]
 
 
+def window_of(marked: np.ndarray, box: Window) -> Window | None:
+    """The smallest window that holds all marked pixels, (H, W), bool, of a box; None where none are."""
+    window = []
+    for axis, part in zip((1, 0), box, strict=True):
+        line = np.flatnonzero(marked[box].any(axis=axis))
+        if not len(line):
+            return None
+        window.append(slice(int(part.start + line[0]), int(part.start + line[-1]) + 1))
+    return tuple(window)
+
+
+def grown(window: Window, margin: int, shape: tuple[int, ...]) -> Window:
+    """A window with so many pixels more on all sides, as far as a photo of a shape (H, W, ...) reaches."""
+    return tuple(
+        slice(max(part.start - margin, 0), min(part.stop + margin, length))
+        for part, length in zip(window, shape, strict=False)
+    )
+
+
+def within(window: Window, around: Window) -> Window:
+    """Where a window lies in one around it."""
+    return tuple(
+        slice(inner.start - outer.start, inner.stop - outer.start) for inner, outer in zip(window, around, strict=True)
+    )
+
+
 def rotation(angle: float) -> np.ndarray:
     """(2, 2), turns clockwise by an angle in degrees, where y grows downwards."""
     turn = math.radians(angle)

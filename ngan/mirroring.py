@@ -13,7 +13,7 @@ import numpy as np
 
 from ngan.blurring import blurred
 from ngan.detail import Detail
-from ngan.framing import Window
+from ngan.framing import Window, grown, window_of, within
 from ngan.paste import cell_of, enlarged
 
 # All of it in cells of the network's grid, if it does not say otherwise.
@@ -44,16 +44,12 @@ def add_mirrored(
         What was put there; None where nothing was.
     """
     cell = cell_of(matrix)
-    lines = [np.flatnonzero(left[box].any(axis=axis)) for axis in (1, 0)]
-    if enlarged(cell) == 0 or not len(lines[0]):
+    window = window_of(left, box)
+    if enlarged(cell) == 0 or window is None:
         return None
-    margin, sigma = math.ceil(_CONTEXT * cell), _FINE * cell
-    window, around, inner = [], [], []
-    for line, part, length in zip(lines, box, hole.shape, strict=True):
-        window.append(slice(int(part.start + line[0]), int(part.start + line[-1]) + 1))
-        around.append(slice(max(window[-1].start - margin, 0), min(window[-1].stop + margin, length)))
-        inner.append(slice(window[-1].start - around[-1].start, window[-1].stop - around[-1].start))
-    window, around, inner = tuple(window), tuple(around), tuple(inner)
+    sigma = _FINE * cell
+    around = grown(window, math.ceil(_CONTEXT * cell), hole.shape)
+    inner = within(window, around)
     other, known = _mirrored(canvas, hole, around, matrix, width)
     if known[inner][left[window]].mean() < _LEAST:
         return None

@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageOps
 from torch.nn import functional as F
 
-from ngan.framing import Face, Window, strokes
+from ngan.framing import Face, Window, grown, strokes, within
 from ngan.spreading import grid_of, pixels_of, spread
 from ngan.tone import in_tone
 
@@ -176,7 +176,7 @@ def enlarge(
                 continue
             rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
             window = slice(top + rows[0], top + rows[-1] + 1), slice(left + columns[0], left + columns[-1] + 1)
-            around = _grown(window, margin, hole.shape)
+            around = grown(window, margin, hole.shape)
             shifted = matrix.copy()
             shifted[:, 2] += matrix[:, :2] @ (around[1].start, around[0].start)
             size = around[1].stop - around[1].start, around[0].stop - around[0].start
@@ -186,13 +186,6 @@ def enlarge(
             y, x = window[0].start - around[0].start, window[1].start - around[1].start
             height, width = window[0].stop - window[0].start, window[1].stop - window[1].start
             yield window, colours[y : y + height, x : x + width]
-
-
-def _grown(window: Window, margin: int, shape: tuple[int, ...]) -> Window:
-    return tuple(
-        slice(max(part.start - margin, 0), min(part.stop + margin, length))
-        for part, length in zip(window, shape, strict=False)
-    )
 
 
 def carry_detail(smooth: np.ndarray, rgb: np.ndarray, hole: np.ndarray, cell: float) -> np.ndarray:
@@ -303,10 +296,10 @@ def _continue(
     canvas: np.ndarray, unknown: np.ndarray, part: Window, own: np.ndarray, cell: float, margin: int
 ) -> None:
     """Fill the pixels `own` of a part, in place, from `margin` pixels around it, in a copy smaller by `cell`."""
-    around = _grown(part, margin, unknown.shape)
+    around = grown(part, margin, unknown.shape)
     while unknown[around].all():
         margin *= 4
-        around = _grown(part, margin, unknown.shape)
+        around = grown(part, margin, unknown.shape)
     picture, hole = canvas[around], unknown[around]
     grid = tuple(max(1, round(length / cell)) for length in picture.shape[1::-1])
     marked = Image.fromarray(hole.astype(np.uint8) * 255)
@@ -316,8 +309,7 @@ def _continue(
     if grid != picture.shape[1::-1]:
         colours = cv2.resize(colours, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         colours = carry_detail(colours, picture, hole, cell)
-    inner = tuple(slice(p.start - a.start, p.stop - a.start) for p, a in zip(part, around, strict=True))
-    canvas[part][own] = np.rint(colours[inner][own]).clip(0, 255).astype(np.uint8)
+    canvas[part][own] = np.rint(colours[within(part, around)][own]).clip(0, 255).astype(np.uint8)
 
 
 def _tiles(shape: tuple[int, ...], side: int) -> Iterator[Window]:
