@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -140,6 +141,15 @@ def embedded_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The same of the models that come with the package."""
     with running_page(EMBEDDED, tmp_path_factory.mktemp("embedded_page")) as address:
         yield address
+
+
+@pytest.fixture
+def hearing_hang_ups() -> Iterator[None]:
+    """Take the signal of a closing terminal as usual, in processes that a test starts too, though tests under nohup
+    do not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ def clock(monkeypatch):
     return now
 
 
+@pytest.mark.usefixtures("hearing_hang_ups")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_loop_is_noted_and_elsewhere_ends_at_once(number):
     with Stop() as stop:

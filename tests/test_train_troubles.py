@@ -41,6 +41,7 @@ def test_features_that_are_not_installed_are_refused_in_one_line(trained, tmp_pa
     assert_one_line(done, "pip install no_such_package==1")
 
 
+@pytest.mark.usefixtures("hearing_hang_ups")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_whole_group_saves_and_ends_with_its_number(trained, tmp_path, number):
     command = [sys.executable, str(ROOT / "train_accelerate.py"), "--dataset", str(trained / "faces"), *TINY]
