@@ -50,11 +50,6 @@ def test_programs_name_the_look(embedded_page: str):
 def test_another_look_fills_again_what_is_shown_and_nothing_else(browser, embedded_page: str, tmp_path: Path):
     with opened(browser, embedded_page, "looks") as page:
         words, result = page.locator("#status p"), page.locator("#slider img").last
-        page.locator("#hole").focus()
-        page.keyboard.press("Tab")  # who goes by keys sees where they are
-        page.wait_for_function(
-            "getComputedStyle(document.querySelector('#look label:focus-within')).outlineStyle == 'solid'"
-        )
         editor = Editor(page, (512, 512))
         crisp, careful = page.get_by_label("Crisp", exact=True), page.get_by_label("Careful", exact=True)
         careful.check()  # nothing is open yet
@@ -73,6 +68,10 @@ def test_another_look_fills_again_what_is_shown_and_nothing_else(browser, embedd
         crisp.check()
         page.wait_for_timeout(3000)
         assert words.last.inner_text() == said and not page.locator("#slider").is_visible()
+        page.locator("#hole").focus()
+        page.keyboard.press("Tab")  # who goes by keys sees where they are
+        label = page.locator("#look label:focus-within")
+        assert label.evaluate("label => getComputedStyle(label).outlineStyle") == "solid"
 
 
 def test_a_model_of_others_has_no_choice(browser, tiny_page: str):
