@@ -174,7 +174,7 @@ class _Match:
     """Where each place of a picture takes its detail from.
 
     Attributes:
-        rows, columns: (h, w), int64, how far that is away, in places; 0 where nothing is taken.
+        rows, columns: (h, w), int32, how far that is away, in places; 0 where nothing is taken.
         weight: (h, w), float32, [0, 1], how much of it is taken.
     """
 

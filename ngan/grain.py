@@ -92,10 +92,11 @@ class Grain:
         """The share of its variance that a Gaussian of a standard deviation, in pixels, takes away, and that is there
         yet in a copy smaller by `step`."""
         power = np.square(np.abs(np.fft.fft2(self.filters, (_FINER, _FINER)))).sum(axis=0)
-        slow = np.exp(-2 * np.square(np.pi * sigma * np.fft.fftfreq(_FINER)))
+        frequencies = np.fft.fftfreq(_FINER)  # cycles a pixel
+        slow = np.exp(-2 * np.square(np.pi * sigma * frequencies))
         fast = np.square(1 - slow[:, None] * slow)
         if step > 1:
-            kept = np.sinc(step * np.fft.fftfreq(_FINER)) ** 2 * (np.abs(np.fft.fftfreq(_FINER)) <= 0.5 / step)
+            kept = np.sinc(step * frequencies) ** 2 * (np.abs(frequencies) <= 0.5 / step)
             fast *= kept[:, None] * kept
         return float((power * fast).sum() / max(power.sum(), 1e-12))
 
