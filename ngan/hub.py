@@ -12,6 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFound
 _PRETRAINED = Path(__file__).parent / "pretrained"
 EMBEDDED = _PRETRAINED / "ngan-celeba-128"  # the closest to the truth
 CRISP = _PRETRAINED / "ngan-celeba-128-crisp"  # the nearest to real faces
+REFINER = _PRETRAINED / "ngan-refiner-celeba-128"  # of the fills of both
 
 
 def default_model() -> str:

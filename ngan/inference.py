@@ -22,7 +22,7 @@ from ngan.deep import sixteen_bits
 from ngan.faces import face_in, find_faces
 from ngan.finding import CLOSER, continued, damage_in_face, damage_in_whole, looked_again
 from ngan.framing import Face, inside, strokes, touches
-from ngan.job import NO_FACE, NO_FACE_MARKED, PART_ELSEWHERE, Job
+from ngan.job import NO_FACE, NO_FACE_MARKED, PART_ELSEWHERE, Fill, Job
 from ngan.levels import Levelled
 from ngan.margins import content, put_back
 from ngan.model import NGAN, NGANOutput
@@ -30,14 +30,17 @@ from ngan.paste import (
     cell_of,
     correct,
     cut,
+    enlarged,
     shrink,
     shrink_mask,
     whole_matrix,
 )
 from ngan.pictures import MIN_SIDE, PictureError, Source, on_white, read_mask, read_picture
+from ngan.refiner import embedded_refiner, refine
 from ngan.runner import Runner
 from ngan.solid import completed
 from ngan.stages import Result, Stages, face_stages, marked, photo_stages, whole_stages
+from ngan.tone import in_tone
 
 _MAX_STRETCH = 4  # longest side of the network's grid, in sides of its training square
 _SQUARE = 1.25  # longest side of a picture that is about square, in its shortest
@@ -63,6 +66,8 @@ class Inpainter:
         precision: "float32", "bfloat16", or "auto": bfloat16 on a CPU that computes in it by itself, else float32.
         self_ensemble: run the networks on each face and on its mirror image and take the mean; better, in twice the
             networks' time.
+        refined: draw what is filled at twice the resolution of the networks' grid where the photo has more cells than
+            that, by `ngan.refiner`; models of faces of another size than that was trained for go without.
 
     Raises:
         ValueError: a device that is not there, weights that do not fit, or an unknown backend or precision.
@@ -78,10 +83,14 @@ class Inpainter:
         backend: str = "torch",
         precision: str = "auto",
         self_ensemble: bool = True,
+        refined: bool = True,
     ) -> None:
         runner = Runner(model, device, backend, precision, self_ensemble)
         self._net = Levelled(runner)
         self.model, self.device = runner.model, runner.device
+        refiner = embedded_refiner(self.device) if refined else None
+        self._refiner = refiner if refiner and refiner.image_size == self.model.image_size else None
+        self._dtype = getattr(torch, runner.precision)
 
     def __call__(
         self, image: Source, mask: Source | None = None, faces: Sequence[FaceLike] | None = None
@@ -214,8 +223,7 @@ class Inpainter:
         missing, seen = shrink_mask(hole, grid), shrink(Image.fromarray(job.rgb), hole, grid)
         output = self._net(seen, missing)
         job.whole = job.whole or output
-        matrix = whole_matrix(job.picture.size, grid)
-        job.finish([(correct(output.image, seen, missing, cell_of(matrix)), matrix, None)])
+        job.finish([self._fill_of(output.image, seen, missing, whole_matrix(job.picture.size, grid))])
 
     def _fill_faces(self, job: Job) -> None:
         size = self.model.image_size
@@ -235,10 +243,25 @@ class Inpainter:
             seen, missing = (torch.cat(part) for part in zip(*cuts[start : start + _BATCH], strict=True))
             outputs += _split(self._net(seen, missing))
         for face, (seen, missing), output in zip(job.faces, cuts, outputs, strict=True):
-            filled = correct(output.image, seen, missing, face.side / size)
-            fills.append((filled, face.matrix(size), face))
+            fills.append(self._fill_of(output.image, seen, missing, face.matrix(size), face))
         job.looks = job.looks or outputs
         job.finish(fills)
+
+    def _fill_of(
+        self,
+        image: torch.Tensor,
+        seen: torch.Tensor,
+        missing: torch.Tensor,
+        matrix: np.ndarray,
+        face: Face | None = None,
+    ) -> Fill:
+        """Take over what the networks drew, (1, 3, h, w), as `correct` does, and refine it; see `Fill`."""
+        cell = cell_of(matrix)
+        if self._refiner is None or enlarged(cell) == 0:
+            return Fill(correct(image, seen, missing, cell), matrix, face)
+        grid = correct(image, seen, missing, cell=1)  # the refiner makes it crisp
+        refined = refine(self._refiner, grid, missing, enlarged(cell), self._dtype)
+        return Fill(grid, matrix, face, in_tone(refined, seen, missing))
 
     def _look_at_whole(self, rgb: np.ndarray) -> tuple[NGANOutput, np.ndarray]:
         """Look for damage in a picture as a whole: what the networks made of it, and the damage, (H, W), bool."""

@@ -16,6 +16,7 @@ from ngan.grain import add_grain
 from ngan.model import NGANOutput
 from ngan.paste import cell_of, enlarge, fill_rest, network_share, shrink
 from ngan.pictures import PictureError
+from ngan.refiner import doubled_matrix
 from ngan.stages import box_of
 from ngan.tone import is_toned
 
@@ -28,6 +29,31 @@ PART_ELSEWHERE = "Part of what was marked lies in none of the known faces:"
 NO_DAMAGE = "No damage was found:"
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Fill:
+    """What the networks filled of a picture: a face's square, or all of it.
+
+    Attributes:
+        grid: (1, 3, h, w), about [-1, 1], its known cells as they were.
+        matrix: (2, 3), maps pixels of the picture to cells of the grid.
+        face: whose square it is; None = all of the picture.
+        refined: (1, 3, 2h, 2w), `grid` as the refiner drew it; None = it did not.
+    """
+
+    grid: torch.Tensor
+    matrix: np.ndarray
+    face: Face | None = None
+    refined: torch.Tensor | None = None
+
+    def box(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Left, upper, right and lower border in a picture of a size (w, h), in pixels."""
+        return (0, 0, *size) if self.face is None else box_of(self.face, size)
+
+    def finest(self) -> tuple[torch.Tensor, np.ndarray]:
+        """The finest grid there is, and its matrix."""
+        return (self.grid, self.matrix) if self.refined is None else (self.refined, doubled_matrix(self.matrix))
 
 
 @dataclass
@@ -77,29 +103,22 @@ class Job:
         if any(note.startswith(NO_DAMAGE) for note in self.notes):
             _logger.warning("no damage found, the picture is returned as it is")
 
-    def finish(self, fills: list[tuple[torch.Tensor, np.ndarray, Face | None]]) -> None:
-        """Bring fills of grids to the photo's size, blend them, fill what is left, and set the result.
-
-        Args:
-            fills: for each grid its colours, (1, 3, h, w), the matrix that maps the photo's pixels to its cells, and
-                the face whose square it holds; None = all of the picture.
-        """
+    def finish(self, fills: list[Fill]) -> None:
+        """Bring fills to the photo's size, blend them, fill what is left, and set the result."""
         canvas, rest, rings = self.rgb.copy(), self.hole.copy(), []
-        fills = sorted(
-            fills, key=lambda fill: fill[2].side if fill[2] else 0
-        )  # the rims of small squares lie in large
-        for i, (filled, matrix, face) in enumerate(fills):
-            box = (0, 0, *self.picture.size) if face is None else box_of(face, self.picture.size)
+        fills = sorted(fills, key=lambda fill: fill.face.side if fill.face else 0)  # the rims of small lie in large
+        for i, fill in enumerate(fills):
+            box, face = fill.box(self.picture.size), fill.face
             around = slice(box[1], box[3]), slice(box[0], box[2])
-            shares = network_share(self.hole[around], cell_of(matrix))
-            for window, colours in enlarge(filled, matrix, self.rgb, self.hole, box):
+            shares = network_share(self.hole[around], cell_of(fill.matrix))
+            for window, colours in enlarge(*fill.finest(), self.rgb, self.hole, box):
                 part = (
                     slice(line.start - start, line.stop - start)
                     for line, start in zip(window, box[1::-1], strict=True)
                 )
                 share = shares[tuple(part)]
                 if face is not None:
-                    later = (other for _, _, other in fills[i + 1 :])
+                    later = (other.face for other in fills[i + 1 :])
                     share = share * weight(face, window) * yielding(face, later, window)
                 pixels = np.rint(colours).clip(0, 255).astype(np.uint8)
                 core, ring = rest[window] & (share >= 1), rest[window] & (share > 0) & (share < 1)
@@ -116,13 +135,13 @@ class Job:
         if "icc_profile" in self.picture.info:
             self.final.info["icc_profile"] = self.picture.info["icc_profile"]
 
-    def _detailed(self, canvas: np.ndarray, fills: list[tuple[torch.Tensor, np.ndarray, Face | None]]) -> list[Detail]:
+    def _detailed(self, canvas: np.ndarray, fills: list[Fill]) -> list[Detail]:
         """Lay fine detail of the photo over what was filled, in place, each pixel by its smallest grid."""
         left, details = self.hole.copy(), []
-        for filled, matrix, face in fills:
-            box = (0, 0, *self.picture.size) if face is None else box_of(face, self.picture.size)
+        for fill in fills:
+            box = fill.box(self.picture.size)
             part = slice(box[1], box[3]), slice(box[0], box[2])
-            details += lay_detail(canvas, self.hole, left, part, filled, matrix)
+            details += lay_detail(canvas, self.hole, left, part, fill.grid, fill.matrix)
             left[part] = False
         return details
 

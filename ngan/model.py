@@ -22,7 +22,19 @@ _AT_MOST = 4096  # of any width or depth: beyond it a configuration is an error,
 _LARGEST = 1024  # image_size, in pixels: `Inpainter` brings every face to it
 MASK_UNKNOWN = 0.5  # value of the code generator's mask channel when the damage is to be found
 
-_CARD = """---
+HUB = {  # of every model's card
+    "library_name": "ngan",
+    "license": "other",
+    "license_name": "non-commercial-research",
+    "pipeline_tag": "image-to-image",
+    "tags": ["inpainting", "face-inpainting", "gan", "ngan"],
+    "paper_url": "https://doi.org/10.1109/ACCESS.2019.2949614",
+}
+
+
+def hub_card(title: str, body: str) -> str:
+    """Return the template of the card that `save_pretrained` writes."""
+    return f"""---
 {{{{ card_data }}}}
 ---
 
@@ -32,14 +44,6 @@ _CARD = """---
 
 Paper: {{{{ paper_url }}}}. Written by `save_pretrained`; a trained model's card has figures here.
 """
-_HUB = {
-    "library_name": "ngan",
-    "license": "other",
-    "license_name": "non-commercial-research",
-    "pipeline_tag": "image-to-image",
-    "tags": ["inpainting", "face-inpainting", "gan", "ngan"],
-    "paper_url": "https://doi.org/10.1109/ACCESS.2019.2949614",
-}
 
 
 @dataclass
@@ -62,10 +66,10 @@ class NGANOutput:
 class NGAN(
     nn.Module,
     StrictHubMixin,
-    model_card_template=_CARD.format(
-        title="face inpainting by a nested GAN", body="Both generators: image and mask in, whole face out."
+    model_card_template=hub_card(
+        "face inpainting by a nested GAN", "Both generators: image and mask in, whole face out."
     ),
-    **_HUB,
+    **HUB,
 ):
     """Both generators, nested: corrupted image (and mask) in, code image, location, final image and composite out.
 
@@ -147,10 +151,8 @@ class NGAN(
 class NGANDiscriminators(
     nn.Module,
     StrictHubMixin,
-    model_card_template=_CARD.format(
-        title="the critics", body="The three discriminators and their joint head, to train on from."
-    ),
-    **_HUB,
+    model_card_template=hub_card("the critics", "The three discriminators and their joint head, to train on from."),
+    **HUB,
 ):
     """All three critics and the fully connected head that joins the global and the local one.
 
