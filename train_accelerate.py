@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from ngan.batch import one_line
 from ngan.batches import make_batches
-from ngan.card import public
+from ngan.card import described_set
 from ngan.checkpoint import check_finite, resume, save_checkpoint, set_aside_later
 from ngan.config import TrainConfig, parse_config
 from ngan.data import load_faces, memory_of_each_process, read_streamed
@@ -164,7 +164,7 @@ def open_validation(run: Run) -> None:
     config = run.config
     run.validation_split = config.validation_split
     if config.validation_split == "auto":
-        names = split_names(config.dataset)
+        names = split_names(config.dataset, config.dataset_config_name or None)
         run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
         if not run.validation_split and run.accelerator.is_main_process:
             told = "%s has no validation split: no samples, no final table; --validation_split takes one of: %s"
@@ -177,6 +177,7 @@ def open_validation(run: Run) -> None:
                 run.validation_split,
                 image_size=config.image_size,
                 column=config.image_column or None,
+                config_name=config.dataset_config_name or None,
                 limit=config.evaluate_limit or None,
             )
         except ColumnError:
@@ -312,7 +313,8 @@ def finish(run: Run) -> None:
                 figures = evaluate(run.generators, run.validation, seed=run.config.seed, device=accelerator.device)
                 if len(run.validation) >= FEWEST:
                     figures["differences"] = measure_differences(run.generators, run.validation)
-                result = {"dataset": public(run.config.dataset), "split": run.validation_split, **figures}
+                chosen = described_set(run.config.dataset, run.config.dataset_config_name, run.validation_split)
+                result = {**chosen, **figures}
                 grid = example_grid(run.generators, run.validation, seed=run.config.seed)
             folder = run.folder / "model"
             export_run(folder, run.generators, taught_critics(run), run.config, run.counters, result, grid)

@@ -223,8 +223,12 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
     )
     rows = inpaint.add_argument_group("instead of FACE and MASK")
     rows.add_argument(
-        "--dataset", metavar="D", type=_source, help="a data set on the Hub, or a data set folder, such as parquet"
+        "--dataset",
+        metavar="D",
+        type=_source,
+        help="a data set on the Hub, as org/name[@revision], or a data set folder, such as parquet",
     )
+    _add_dataset_config_option(rows)
     rows.add_argument("--split", help="split of the data set (default: train)")
     _add_image_column_option(rows)
     rows.add_argument("--mask-column", "--mask_column", metavar="M", help="of the masks; without it, --find-damage")
@@ -238,8 +242,9 @@ def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
         metavar="D",
         type=_source,
         required=True,
-        help="a folder of pictures, a data set folder or a data set on the Hub",
+        help="a folder of pictures, a data set folder or a data set on the Hub, as org/name[@revision]",
     )
+    _add_dataset_config_option(evaluate)
     evaluate.add_argument("--split", default="validation", help="split of the data set (default: %(default)s)")
     _add_image_column_option(evaluate)
     evaluate.add_argument(
@@ -297,6 +302,16 @@ def _add_device_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
 
 
+def _add_dataset_config_option(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--dataset-config-name",
+        "--dataset_config_name",
+        metavar="NAME",
+        type=_configuration,
+        help="configuration (subset) of the data set (default: its default or only one)",
+    )
+
+
 def _add_image_column_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--image-column", "--image_column", metavar="C", help="of the faces, where there are several")
 
@@ -315,6 +330,10 @@ def _face(text: str) -> str:
 
 def _source(text: str) -> str:
     return located(_filled_in(text, "a folder or a Hub id, or leave it out"))
+
+
+def _configuration(text: str) -> str:
+    return _filled_in(text, "a configuration, or leave it out")
 
 
 def _filled_in(text: str, what: str) -> str:

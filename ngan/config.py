@@ -65,7 +65,8 @@ class TrainConfig:
     """
 
     # data
-    dataset: str = ""  # Hub id, folder of pictures, parquet or `save_to_disk` folder
+    dataset: str = ""  # Hub id, as org/name[@revision], folder of pictures, parquet or `save_to_disk` folder
+    dataset_config_name: str = ""  # configuration (subset) of the data set; "" = its default or only one
     output_dir: str = ""  # where checkpoints, samples, metrics and the model go
     split: str = "train"  # split to train on
     validation_split: str = "auto"  # of samples and final table; "auto" = validation, valid or val; "" = none

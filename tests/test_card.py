@@ -37,6 +37,9 @@ def test_data_sets_and_base_models_are_named_if_they_are_of_the_hub(model, tmp_p
     assert card.datasets == ["org/faces"] and card.base_model == "org/ngan-celeba"
     assert card.tags == ["inpainting", "face-inpainting", "gan", "ngan"] and card.metrics == ["psnr", "ssim", "l1"]
     assert card_troubles((tmp_path / "a" / "README.md").read_text()) == []
+    card = written(tmp_path / "a", model, dataset="org/faces@refs/pr/1", dataset_config_name="aligned")
+    assert card.data.datasets == ["org/faces"]
+    assert "Trained on `org/faces`, configuration `aligned`, revision `refs/pr/1`; its own" in card.text
     card = written(tmp_path / "a", model, init_from="org/ngan-celeba@refs/pr/1").data
     assert card.base_model == "org/ngan-celeba"
     (tmp_path / "faces").mkdir()

@@ -153,7 +153,7 @@ def test_help_says_of_each_field_what_its_comment_says(capsys, monkeypatch):
     assert places == sorted(places) and "--framing_jitter" in shown[places[2] : places[3]]
     words = " ".join(shown.split())
     for told in (
-        "--dataset str Hub id, folder of pictures, parquet or `save_to_disk` folder (default: '')",  # behind
+        "--image_column str column of the pictures; \"\" = the only image column (default: '')",  # behind
         "--framing_jitter float how far seven in ten faces may be off their framing: 1 = 18 % in size",  # above
         "0 = plain mean over all pixels (default: 6.0)",  # in brackets
         "--in_memory [bool] decode every picture once, into memory, in each process: image_size^2 * 3 bytes each",
