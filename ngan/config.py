@@ -1,6 +1,7 @@
 """`TrainConfig`, the one description of a training run: a frozen dataclass, a JSON file and `--field value`."""
 
 import argparse
+import collections
 import dataclasses
 import json
 import math
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ngan.comments import field_comments
+from ngan.licenses import LICENSES, license_rule
 from ngan.losses import DISTANCES
 from ngan.masks import MASK_KINDS
 from ngan.optimizers import OPTIMIZERS
@@ -223,8 +225,16 @@ class TrainConfig:
             self._check(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
         if self.push_to_hub:
             self._check("hub_model_id", self.hub_model_id != "", "the Hub id to push to, such as org/name")
+        else:
+            self._check("hub_private", not self.hub_private, "false without push_to_hub")
+            self._check("hub_strategy", self.hub_strategy == "end", "'end' without push_to_hub")
+            named = not self.hub_revision or self.hub_model_id != ""  # the card then names both
+            self._check("hub_revision", named, "empty without push_to_hub or hub_model_id")
+        self._check("license", not self.license or self.license in LICENSES, license_rule(self.license))
         for name in ("license_name", "license_link"):
             self._check(name, not getattr(self, name) or self.license == "other", "empty unless license is 'other'")
+        if self.license == "other":
+            self._check("license_name", self.license_name != "", "the license's own name where license is 'other'")
         if self.schedule == "minutes":
             self._check("max_train_minutes", self.max_train_minutes > 0, "above 0 for schedule=minutes")
 
@@ -303,13 +313,16 @@ def _recipe(name: str) -> dict[str, Any]:
 
 def _read_config(path: Path, fields: dict[str, dataclasses.Field]) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors put a mark in front
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark in front
+        values = json.loads(text, object_pairs_hook=_without_repeats)
     except OSError as error:
         raise ValueError(f"--config {path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"--config {path}: not text in UTF-8 ({error.reason} at byte {error.start})") from error
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"--config {path}: not JSON ({error})") from error
+    except ValueError as error:
+        raise ValueError(f"--config {path}: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: holds {type(values).__name__}, must be an object of fields")
     unknown = sorted(values.keys() - fields.keys())
@@ -322,6 +335,13 @@ def _read_config(path: Path, fields: dict[str, dataclasses.Field]) -> dict[str, 
         elif type(value) is not kind:
             raise ValueError(f"--config {path}: {name}={value!r} must be of type {kind.__name__}")
     return values
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    counts = collections.Counter(name for name, _ in pairs)
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        raise ValueError(f"gives {', '.join(repeated)} more than once")
+    return dict(pairs)
 
 
 def _parse_bool(text: str) -> bool:
