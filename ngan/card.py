@@ -144,14 +144,17 @@ def write_card(
         figures=_figures(result),
         citation=_CITATION,
     )
+    given, base_model = counters.license, counters.base_model
+    if given is None:
+        given, base_model = origin(config)
     data = ModelCardData(
         library_name="ngan",
-        **(terms := _license(config)),
+        **(terms := _license(config, given)),
         pipeline_tag="image-to-image",
         tags=["inpainting", "face-inpainting", "gan", "ngan"],
         metrics=["psnr", "ssim", "l1"],
         datasets=[dataset] if _is_hub_id(dataset := split_revision(config.dataset)[0]) else None,
-        base_model=start if _is_hub_id(start := split_revision(config.init_from)[0]) else None,
+        base_model=base_model or None,
         **_model_index(config.hub_model_id or folder.resolve().name, result),
     )
     content = f"---\n{data.to_yaml()}\n---\n\n{text}\n{record_of(data, text)}\n"
@@ -221,12 +224,21 @@ def _critics(config: TrainConfig, counters: Counters) -> str:
     return f"no critic took part, since they join after {alone}."
 
 
-def _license(config: TrainConfig) -> dict[str, str]:
+def origin(config: TrainConfig) -> tuple[dict[str, str], str]:
+    """Return the license and the Hub id of the weights that a run starts from; empty of new ones, and of no Hub id."""
+    if not config.init_from:
+        return {}, ""
+    base_model = split_revision(config.init_from)[0]
+    terms = _license_of(config.init_from) or _CELEBA  # unknown: the narrower
+    return terms, base_model if _is_hub_id(base_model) else ""
+
+
+def _license(config: TrainConfig, given: dict[str, str]) -> dict[str, str]:
     """Return the front matter's words on the license of a run's weights; none where nothing tells."""
     if config.license:
         return {name: value for name in LICENSE if (value := getattr(config, name))}
-    if config.init_from:
-        return _license_of(config.init_from) or _CELEBA  # unknown: the narrower
+    if given:
+        return given
     return _CELEBA if "celeba" in config.dataset.lower() else {}
 
 

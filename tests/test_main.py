@@ -12,22 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from shell import SIDE, hole, only_error, save_finder, write_folders, write_pair
+from shell import SIDE, hole, interrupting, only_error, save_finder, write_folders, write_pair
 
 from ngan.__main__ import main
-
-INTERRUPTING = """
-import signal, sys
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without
-
-class Finder:
-    def find_spec(self, name, *rest):
-        if name == AT:
-            signal.raise_signal(signal.SIGINT)
-
-sys.meta_path.insert(0, Finder())
-"""
 
 
 @pytest.mark.parametrize("out", ["out.png", "new/folder/out.webp", "out.TIFF", "out.bmp"])
@@ -315,10 +302,8 @@ def test_the_module_runs_as_a_command(here, model):
 
 @pytest.mark.parametrize("at", ["torch", "ngan.commands"])
 def test_ctrl_c_during_the_imports_ends_as_it_does_later(here, tmp_path, at):
-    (tmp_path / "sitecustomize.py").write_text(f"AT = {at!r}\n{INTERRUPTING}")
-    variables = {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(Path(__file__).parents[1])))}
     words = [sys.executable, "-m", "ngan", "info"]
-    done = subprocess.run(words, env={**os.environ, **variables}, capture_output=True, text=True)
+    done = subprocess.run(words, env=interrupting(tmp_path, at), capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "ngan: interrupted; the same command goes on\n"
 
