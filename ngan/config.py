@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ngan import __version__
 from ngan.comments import field_comments
 from ngan.licenses import LICENSES, license_rule
 from ngan.losses import DISTANCES
@@ -278,6 +279,7 @@ def parse_config(arguments: list[str] | None = None) -> tuple[TrainConfig, bool]
         allow_abbrev=False,
     )
     parser.add_argument("--config", help="JSON file of the fields below")
+    parser.add_argument("--version", action="version", version=f"ngan {__version__}")
     parser.add_argument("--dry-run", action="store_true", help="check and print the configuration, then stop")
     fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
     comments, groups = field_comments(TrainConfig), {}

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from shell import SIDE, hole, interrupting, only_error, save_finder, write_folders, write_pair
 
+import ngan
 from ngan.__main__ import main
 
 
@@ -243,6 +245,8 @@ def test_each_process_has_the_device_that_the_launcher_means(here, model, monkey
         (["inpaint", "a.png", "b.png", "c.png", "-o", "o"], "c.png; a pattern such as 'photos/*.jpg' needs quotes"),
         (["inpaint", "a.png", "m.png", "-o", "o.png", "--format", "gif"], "choose from 'lossless', 'same'"),
         (["export"], "-o/--out"),
+        (["info", "org/name"], "org/name; --model names a model (python -m ngan info --help tells more)"),
+        (["info", "--device", "cpu"], "unrecognized arguments: --device cpu (python -m ngan info --help"),
         (["info", "--model", ""], "--model: its value is empty; name a folder or a Hub id, or leave it out"),
         (["paint"], "invalid choice: 'paint'"),
         (["inpaint", "", "--find-damage", "-o", "e"], "FACE: its value is empty; name a file, a folder or a pattern"),
@@ -273,6 +277,9 @@ def test_words_that_do_not_parse_are_one_line_and_status_2(here, capsys, words, 
     ("words", "told"),
     [
         (["--help"], ["inpaint", "evaluate", "info", "export", "python -m ngan inpaint face.jpg mask.png"]),
+        (["help"], ["inpaint", "evaluate", "info", "export", "python train_accelerate.py --help"]),
+        (["help", "info"], ["usage: python -m ngan info", "--json FILE"]),
+        (["--version"], [f"ngan {ngan.__version__}, PyTorch {torch.__version__}"]),
         (["inpaint", "--help"], ["goes on with the same command", "by rounding", "accelerate launch --multi_gpu"]),
         (["export", "--help"], ["0.5 = to be found", "pip install onnx onnxscript onnxruntime"]),
         (["inpaint", "--help"], ["--find-damage", "python -m ngan inpaint face.jpg mask.png -o filled.png"]),
