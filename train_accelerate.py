@@ -48,6 +48,7 @@ from ngan.launch import (
     plain_thread_errors,
     tell,
     warn_of_idle_critics,
+    warn_of_no_validation,
     warn_of_slow_bf16,
 )
 from ngan.meter import Meter
@@ -168,8 +169,7 @@ def open_validation(run: Run) -> None:
         names = split_names(config.dataset, config.dataset_config_name or None)
         run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
         if not run.validation_split and run.accelerator.is_main_process:
-            told = "%s has no validation split: no samples, no final table; --validation_split takes one of: %s"
-            logging.warning(told, config.dataset, ", ".join(names))
+            warn_of_no_validation(config, names)
     if run.validation_split and run.accelerator.is_main_process:  # the only one that reads it
         load = read_streamed if config.streaming else partial(load_faces, in_memory=True, progress=False)
         try:

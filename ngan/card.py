@@ -100,7 +100,6 @@ _PICTURE = "![corrupted, code image, location, filled, truth](samples.png)\n\n"
 _CELEBA = {"license": "other", "license_name": "non-commercial-research"}  # so are its terms
 _WITH_CRITICS = "`discriminators/`\nthe three critics and their joint head, to train on from."
 _WITHOUT_CRITICS = "there are no\ncritics, since no update trained them."
-_NO_NOTE = "Trained on {dataset}; its own card states its terms, which hold for these weights too."
 
 
 def write_card(
@@ -131,7 +130,7 @@ def write_card(
         picture=_PICTURE if (folder / "samples.png").is_file() else "",
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
         dtype="float16" if config.half_precision_export else "float32",
-        data=config.data_note or _NO_NOTE.format(dataset=_set_in_words(config)),
+        data=config.data_note or _data_in_words(config),
         images=_count(counters.images_seen, "image"),
         size=config.image_size,
         steps=_count(counters.step, "update"),
@@ -191,12 +190,13 @@ def described_set(dataset: str, config_name: str | None, split: str) -> dict[str
     return {"dataset": public(dataset), **configuration, "split": split}
 
 
-def _set_in_words(config: TrainConfig) -> str:
+def _data_in_words(config: TrainConfig) -> str:
     dataset, revision = split_revision(config.dataset)
     words = [f"`{public(dataset)}`"]
     words += [f"configuration `{config.dataset_config_name}`"] if config.dataset_config_name else []
     words += [f"revision `{revision}`"] if revision else []
-    return ", ".join(words)
+    terms = "its own card states its terms, which" if _is_hub_id(dataset) else "what terms its pictures have"
+    return f"Trained on {', '.join(words)}; {terms} hold for these weights too."
 
 
 def _count(number: int, one: str) -> str:

@@ -75,6 +75,13 @@ def warn_of_idle_critics(config: TrainConfig) -> None:
         )
 
 
+def warn_of_no_validation(config: TrainConfig, names: list[str]) -> None:
+    """Warn of a data set without a validation split, with what may take its place."""
+    told = "%s has no validation split: no samples, no final table; --validation_split takes one of: %s%s"
+    alone = " (what it trains on; in a folder of pictures, a subfolder validation is one)"
+    logging.warning(told, config.dataset, ", ".join(names), alone if names == [config.split] else "")
+
+
 def check_unused(folder: Path) -> None:
     """Refuse to start anew over another run: its log would be lost, and "latest" would go on from its checkpoints."""
     found = list_checkpoints(folder)

@@ -12,6 +12,7 @@ from datasets.load import dataset_module_factory, get_dataset_builder_class
 from datasets.packaged_modules.cache.cache import Cache
 from huggingface_hub import DatasetCard
 from huggingface_hub.errors import RevisionNotFoundError
+from huggingface_hub.utils import validate_repo_id
 from PIL import Image
 
 from ngan.hub import split_revision
@@ -100,8 +101,14 @@ def _open(
             raise ValueError(f"{source} is an address; give the data set's id alone, as org/name")
         if text.startswith((".", "~", os.sep)) or text.count("/") > 1 or (os.sep != "/" and os.sep in text):
             raise FileNotFoundError(f"{source}: no such folder")
+        if revision is not None and Path(text).exists():
+            raise ValueError(f"{source}: {text} is here, and what is here has no revisions; leave out @{revision}")
+        try:
+            validate_repo_id(text)
+        except ValueError as error:
+            raise FileNotFoundError(f"{source}: no such folder here, and not a Hub id, as org/name") from error
         return _load_dataset(source, streaming, split, path=text, name=config_name, revision=revision)
-    if path.is_dir() and (_has_tables(path) or _names_configurations(path)):
+    if path.is_dir() and not _is_saved(path) and (_has_tables(path) or _names_configurations(path)):
         return _load_dataset(source, streaming, split, path=str(path), name=config_name)
     if config_name is not None:
         raise ValueError(f"{source} has no configuration {config_name!r}: its README.md, if there is one, names none")
@@ -115,7 +122,7 @@ def _is_saved(path: Path) -> bool:
 
 
 def _has_tables(path: Path) -> bool:
-    return not _is_saved(path) and any(file.suffix in _TABLES for file in _files(path))
+    return any(file.suffix in _TABLES for file in _files(path))
 
 
 def _names_configurations(path: Path) -> bool:
@@ -131,6 +138,8 @@ def _load_dataset(
     source: str | os.PathLike[str], streaming: bool, split: str | None, **arguments: Any
 ) -> dict[str, Any]:
     try:
+        if arguments.get("revision"):
+            _check_revision(**arguments)
         if streaming or split is None:
             return dict(datasets.load_dataset(**arguments, streaming=streaming))
         return _load_split(split, **arguments)
@@ -149,6 +158,13 @@ def _load_dataset(
         _check_configuration(source, **arguments)
         what = f"{source}, split {split!r}" if split else f"{source}"
         raise ValueError(f"{what}: `datasets` cannot read it ({error.__cause__ or error})") from error
+
+
+def _check_revision(revision: str, **arguments: Any) -> None:
+    """Refuse the cache's copy of another revision, which `datasets` takes where the Hub does not answer."""
+    builder = datasets.load_dataset_builder(revision=revision, **arguments)
+    if isinstance(builder, Cache) and builder.hash != revision:
+        raise ConnectionError(f"the copy in the cache is of the revision {builder.hash}: name that one, or none")
 
 
 def _check_configuration(source: str | os.PathLike[str], path: str, **chosen: Any) -> None:
@@ -178,9 +194,6 @@ def _check_configuration(source: str | os.PathLike[str], path: str, **chosen: An
 def _load_split(split: str, **arguments: Any) -> dict[str, Any]:
     """Prepare one split only: `load_dataset(split=...)` prepares them all and then leaves the others out."""
     builder = datasets.load_dataset_builder(**arguments)
-    revision = arguments.get("revision")
-    if revision not in (None, builder.hash) and isinstance(builder, Cache):
-        raise ConnectionError(f"the copy in the cache is of the revision {builder.hash}: name that one, or none")
     files = {str(name): found for name, found in (builder.config.data_files or {}).items()}
     if len(files) < 2 or Path(builder.cache_dir).is_dir():  # nothing to leave out, or all are prepared already
         return dict(datasets.load_dataset(**arguments))

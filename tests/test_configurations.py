@@ -122,6 +122,7 @@ def test_a_folder_of_pictures_has_the_configurations_of_its_card(tmp_path):
 def test_other_forms_of_a_set_have_no_configurations(tables, tmp_path):
     rows = datasets.load_dataset("parquet", data_files=str(tables / "wild/train.parquet"))
     rows.save_to_disk(str(tmp_path / "saved"))
+    (tmp_path / "saved/README.md").write_text(CARD)
     for source in (tables / "wild/train.parquet", tmp_path / "saved"):
         assert read(source) == [BLUE]
         with pytest.raises(ValueError, match=f"{source.name} has no configuration 'wild'"):
@@ -153,6 +154,8 @@ def test_a_copy_of_another_revision_is_not_taken_where_the_hub_does_not_answer(o
     assert read("org/faces") == read(f"org/faces@{commit}") == [BLUE]
     with pytest.raises(ValueError, match=f"'org/faces@old': .*the copy in the cache is of the revision {commit}"):
         read("org/faces@old")
+    with pytest.raises(ValueError, match="'org/faces@old': .*the copy in the cache is of the revision"):
+        read_streamed("org/faces@old", "train", image_size=16)
     with pytest.raises(ValueError, match="the Hub cannot be reached, .* `hf download org/faces --type dataset"):
         read("org/faces", config_name="aligned")
 
@@ -169,7 +172,7 @@ def test_a_run_reads_one_configuration_throughout_and_tells_of_it(tables, tmp_pa
     figures = json.loads((tmp_path / "run/model/results.json").read_text())
     assert (figures["dataset"], figures["dataset_config_name"], figures["split"]) == ("set", "aligned", "validation")
     card = ModelCard.load(tmp_path / "run/model/README.md")
-    assert "Trained on `set`, configuration `aligned`; its own card" in card.text
+    assert "Trained on `set`, configuration `aligned`; what terms its pictures have hold" in card.text
     assert "--dataset_config_name aligned" in card.text
     assert {(r.dataset_type, r.dataset_config.split(", ")[0]) for r in card.data.eval_results} == {("set", "aligned")}
     resumed = ("--max_train_steps", "2", "--resume_from_checkpoint", "latest", "--dataset_config_name", "wild")
@@ -194,3 +197,11 @@ def test_a_configuration_is_filled_and_measured_by_name(tables, model, here, cap
     ):
         assert ngan(words) == 2
         assert told in only_error(capsys)
+
+
+def test_a_folder_here_has_no_revisions_and_a_name_that_no_hub_has_is_that_of_a_missing_folder(tables, monkeypatch):
+    monkeypatch.chdir(tables.parent)
+    with pytest.raises(ValueError, match="^set@old: set is here, and what is here has no revisions; leave out @old$"):
+        read("set@old")
+    with pytest.raises(FileNotFoundError, match="^my photos: no such folder here, and not a Hub id, as org/name$"):
+        read("my photos")
