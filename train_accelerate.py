@@ -16,6 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from ngan.stopping import Stop, end_with_launcher, quiet_interrupts
+
+if __name__ == "__main__":  # before what takes seconds to load
+    quiet_interrupts("train_accelerate.py")
+
 import torch
 from accelerate.utils import gather_object
 from torch import nn
@@ -23,7 +28,7 @@ from tqdm.auto import tqdm
 
 from ngan.batch import one_line
 from ngan.batches import make_batches
-from ngan.card import public
+from ngan.card import described_set, origin
 from ngan.checkpoint import check_finite, resume, save_checkpoint, set_aside_later
 from ngan.config import TrainConfig, parse_config
 from ngan.data import load_faces, memory_of_each_process, read_streamed
@@ -39,9 +44,11 @@ from ngan.launch import (
     check_same_start,
     check_tracker,
     check_unused,
-    drop_metrics_after,
+    drop_logs_after,
     plain_thread_errors,
     tell,
+    warn_of_idle_critics,
+    warn_of_no_validation,
     warn_of_slow_bf16,
 )
 from ngan.meter import Meter
@@ -50,7 +57,6 @@ from ngan.run import NetworkMaker, Run, check_output
 from ngan.samples import fixed_grid
 from ngan.sources import ColumnError, split_names
 from ngan.start import blend_with_start, check_networks, critics_given, make_networks
-from ngan.stopping import Stop, end_with_launcher
 from ngan.tables import format_table
 from ngan.training import Losses, learning_rate_factor, phase, train_step, update_kind
 
@@ -132,15 +138,11 @@ def start(run: Run) -> None:
         check_unused(run.folder)
     if not run.counters.step:
         run.counters.critics_given = critics_given(config)
+        run.counters.license, run.counters.base_model = origin(config)
     open_validation(run)
     if accelerator.is_main_process:
         warn_of_slow_bf16(config, accelerator.device)
-        if config.max_train_steps <= config.generator_only_steps:
-            logging.warning(
-                "max_train_steps=%d: no critic takes part before update %d; lower --generator_only_steps if one is to",
-                config.max_train_steps,
-                config.generator_only_steps + 1,
-            )
+        warn_of_idle_critics(config)
         if config.push_to_hub:  # refused now rather than after the training
             config = run.config = dataclasses.replace(config, hub_model_id=open_repository(config))
         if config.resume_from_checkpoint == "latest" and not run.counters.step:
@@ -151,7 +153,7 @@ def start(run: Run) -> None:
         for path in set_aside_later(run.folder, run.counters.step):
             logging.warning("%s: of updates after the one that this run resumes from", path)
         write_whole(run.folder / "config.json", config.to_json())
-        drop_metrics_after(run.folder / "metrics.jsonl", run.counters.step)
+        drop_logs_after(run.folder, run.counters.step)
         print(config.to_json(), file=sys.stderr)
     if config.report_to != "none":
         done = run.counters.step  # what an earlier launch logged of later updates is hidden
@@ -164,11 +166,10 @@ def open_validation(run: Run) -> None:
     config = run.config
     run.validation_split = config.validation_split
     if config.validation_split == "auto":
-        names = split_names(config.dataset)
+        names = split_names(config.dataset, config.dataset_config_name or None)
         run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
         if not run.validation_split and run.accelerator.is_main_process:
-            told = "%s has no validation split: no samples, no final table; --validation_split takes one of: %s"
-            logging.warning(told, config.dataset, ", ".join(names))
+            warn_of_no_validation(config, names)
     if run.validation_split and run.accelerator.is_main_process:  # the only one that reads it
         load = read_streamed if config.streaming else partial(load_faces, in_memory=True, progress=False)
         try:
@@ -177,6 +178,7 @@ def open_validation(run: Run) -> None:
                 run.validation_split,
                 image_size=config.image_size,
                 column=config.image_column or None,
+                config_name=config.dataset_config_name or None,
                 limit=config.evaluate_limit or None,
             )
         except ColumnError:
@@ -312,7 +314,8 @@ def finish(run: Run) -> None:
                 figures = evaluate(run.generators, run.validation, seed=run.config.seed, device=accelerator.device)
                 if len(run.validation) >= FEWEST:
                     figures["differences"] = measure_differences(run.generators, run.validation)
-                result = {"dataset": public(run.config.dataset), "split": run.validation_split, **figures}
+                chosen = described_set(run.config.dataset, run.config.dataset_config_name, run.validation_split)
+                result = {**chosen, **figures}
                 grid = example_grid(run.generators, run.validation, seed=run.config.seed)
             folder = run.folder / "model"
             export_run(folder, run.generators, taught_critics(run), run.config, run.counters, result, grid)

@@ -23,6 +23,7 @@ _HOMES = {
     "Stages": "stages",
 }
 __all__ = list(_HOMES)
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:

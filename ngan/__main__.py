@@ -9,16 +9,17 @@ import argparse
 import io
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 _INTERRUPTED = "ngan: interrupted; the same command goes on"
 
 try:  # they take seconds, in which Ctrl-C is to end as it does later
-    from ngan import commands
+    import torch
+
+    from ngan import __version__, commands, values
     from ngan.batch import REPORTED, one_line
     from ngan.damage import DAMAGE_KINDS
-    from ngan.hub import CRISP, EMBEDDED, located
+    from ngan.hub import CRISP, EMBEDDED
     from ngan.masks import MASK_KINDS
     from ngan.onnx_model import OPSET
     from ngan.runner import BACKENDS
@@ -31,7 +32,7 @@ _EXAMPLES = """examples:
   python -m ngan inpaint face.jpg mask.png -o filled.png
   python -m ngan inpaint photos/ masks/ -o filled/
   python -m ngan info
-each command tells more: python -m ngan inpaint --help
+each command tells more: python -m ngan inpaint --help; to train: python train_accelerate.py --help
 """
 _INPAINT = """Fill the damage of faces. Known pixels come back bit for bit, in the same format, with EXIF (turned
 upright, without its thumbnail), colour profile, resolution and text; a JPEG becomes a PNG, because JPEG cannot keep
@@ -74,13 +75,11 @@ it needs more packages: pip install onnx onnxscript onnxruntime
 """
 
 
-_MAX_SEED = 2**32 - 1  # as of a training
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments") and not message.split()[2].startswith("-"):
-            message += "; a pattern such as 'photos/*.jpg' needs quotes"
+            filling = self.prog.endswith(" inpaint")
+            message += "; a pattern such as 'photos/*.jpg' needs quotes" if filling else "; --model names a model"
         self.exit(2, f"ngan: error: {message} ({self.prog} --help tells more)\n")
 
 
@@ -99,7 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a table has signs and names that an ASCII terminal has not
     try:
-        options = _parser().parse_args(arguments)
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        options, unknown = _parser().parse_known_args([*words[1:], "--help"] if words[:1] == ["help"] else words)
+        if unknown:
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options.run(options)
     except (*REPORTED, ImportError) as error:
         print(f"ngan: error: {one_line(error)}", file=sys.stderr)
@@ -116,11 +118,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    version = f"ngan {__version__}, PyTorch {torch.__version__}"
+    parser.add_argument("-V", "--version", action="version", version=version, help="tell the versions and stop")
     group = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable, **texts: str) -> argparse.ArgumentParser:
         words = group.add_parser(name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts)
-        words.set_defaults(run=run)
+        words.set_defaults(run=run, parser=words)
         return words
 
     _add_inpaint_options(
@@ -149,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Tell where a model is loaded from, its size, its cost for one picture and its card's figures.",
         epilog=_INFO_EXAMPLES,
     )
-    info.add_argument("--json", metavar="FILE", type=_path, help="write all of it to FILE")
+    info.add_argument("--json", metavar="FILE", type=values.path, help="write all of it to FILE")
     export = command(
         "export",
         commands.export,
@@ -157,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         description=_EXPORT,
         epilog=_EXPORT_EXAMPLES,
     )
-    export.add_argument("-o", "--out", metavar="FILE", type=_path, required=True, help="file to write, .onnx")
+    export.add_argument("-o", "--out", metavar="FILE", type=values.path, required=True, help="file to write, .onnx")
     export.add_argument(
         "--opset", metavar="N", type=int, default=OPSET, help="ONNX operator set, 18 to 23 (default: %(default)s)"
     )
@@ -170,14 +174,14 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
     inpaint.add_argument(
         "face",
         metavar="FACE",
-        type=_face,
+        type=values.face,
         nargs="?",
         help="a picture, a folder of pictures or a quoted pattern, which leaves out what lies within OUT and MASK",
     )
     inpaint.add_argument(
         "mask",
         metavar="MASK",
-        type=_path,
+        type=values.path,
         nargs="?",
         help="white where FACE is to be filled, of FACE's size (turned upright); for a folder or pattern, a folder of "
         "masks with the faces' names (extensions may differ)",
@@ -187,7 +191,7 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
         "-o",
         "--out",
         metavar="OUT",
-        type=_out,
+        type=values.out,
         required=True,
         help=f"file to write ({', '.join((*LOSSLESS, *JPEG))}; JPEG changes known pixels, by rounding), or folder, "
         "where each face becomes a file of its name; a new one for one face ends in a slash",
@@ -207,7 +211,7 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
     inpaint.add_argument(
         "--report",
         metavar="FILE",
-        type=_path,
+        type=values.path,
         help="write what was filled, what to know of it, and what failed, as JSON",
     )
     inpaint.add_argument(
@@ -223,8 +227,12 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
     )
     rows = inpaint.add_argument_group("instead of FACE and MASK")
     rows.add_argument(
-        "--dataset", metavar="D", type=_source, help="a data set on the Hub, or a data set folder, such as parquet"
+        "--dataset",
+        metavar="D",
+        type=values.source,
+        help="a data set on the Hub, as org/name[@revision], or a data set folder, such as parquet",
     )
+    _add_dataset_config_option(rows)
     rows.add_argument("--split", help="split of the data set (default: train)")
     _add_image_column_option(rows)
     rows.add_argument("--mask-column", "--mask_column", metavar="M", help="of the masks; without it, --find-damage")
@@ -236,29 +244,30 @@ def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--dataset",
         metavar="D",
-        type=_source,
+        type=values.source,
         required=True,
-        help="a folder of pictures, a data set folder or a data set on the Hub",
+        help="a folder of pictures, a data set folder or a data set on the Hub, as org/name[@revision]",
     )
+    _add_dataset_config_option(evaluate)
     evaluate.add_argument("--split", default="validation", help="split of the data set (default: %(default)s)")
     _add_image_column_option(evaluate)
     evaluate.add_argument(
         "--masks",
         metavar="KINDS",
-        type=_kinds(MASK_KINDS),
+        type=values.kinds(MASK_KINDS),
         default="center,box,freeform",
         help=f"holes, of {', '.join(MASK_KINDS)}, with commas between; or none (default: %(default)s)",
     )
     evaluate.add_argument(
         "--damages",
         metavar="KINDS",
-        type=_kinds(DAMAGE_KINDS),
+        type=values.kinds(DAMAGE_KINDS),
         default=",".join(DAMAGE_KINDS),
         help="damage to be found without a mask, with commas between; or none (default: %(default)s)",
     )
     evaluate.add_argument("--limit", metavar="N", type=int, help="take the first N faces only")
     evaluate.add_argument(
-        "--seed", metavar="S", type=_seed, default=0, help="of holes and damage (default: %(default)s)"
+        "--seed", metavar="S", type=values.seed, default=0, help="of holes and damage (default: %(default)s)"
     )
     evaluate.add_argument(
         "--self-ensemble", action="store_true", help="measure the mean with the mirror image too, as `inpaint` fills"
@@ -277,8 +286,8 @@ def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--update-card", action="store_true", help="write the figures into the card and results.json of M, a folder"
     )
-    evaluate.add_argument("--json", metavar="FILE", type=_path, help="write all figures to FILE")
-    evaluate.add_argument("--grid", metavar="FILE", type=_path, help="write a picture of some examples to FILE")
+    evaluate.add_argument("--json", metavar="FILE", type=values.path, help="write all figures to FILE")
+    evaluate.add_argument("--grid", metavar="FILE", type=values.path, help="write a picture of some examples to FILE")
     _add_model_option(evaluate)
     _add_device_option(evaluate)
 
@@ -287,7 +296,7 @@ def _add_model_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="M",
-        type=_source,
+        type=values.source,
         help=f"folder or Hub id of a model, or {CRISP.name}, which comes with ngan too: its fills are crisper and "
         f"further from the truth (default: NGAN_MODEL if that is set, else {EMBEDDED.name})",
     )
@@ -297,49 +306,18 @@ def _add_device_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
 
 
+def _add_dataset_config_option(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--dataset-config-name",
+        "--dataset_config_name",
+        metavar="NAME",
+        type=values.configuration,
+        help="configuration (subset) of the data set (default: its default or only one)",
+    )
+
+
 def _add_image_column_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--image-column", "--image_column", metavar="C", help="of the faces, where there are several")
-
-
-def _path(text: str) -> Path:
-    return Path(_filled_in(text, "a file or a folder"))
-
-
-def _out(text: str) -> str:  # a path would lose the slash at its end, which tells a folder
-    return _filled_in(text, "a file or a folder")
-
-
-def _face(text: str) -> str:
-    return _filled_in(text, "a file, a folder or a pattern")
-
-
-def _source(text: str) -> str:
-    return located(_filled_in(text, "a folder or a Hub id, or leave it out"))
-
-
-def _filled_in(text: str, what: str) -> str:
-    if not text:  # which, as a path, would be the current folder
-        raise argparse.ArgumentTypeError(f"its value is empty; name {what}")
-    return text
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) > _MAX_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to {_MAX_SEED:,}")
-    return int(text)
-
-
-def _kinds(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """Return an argparse type: names with commas between, each one of `known`, or the word none."""
-
-    def parse(text: str) -> tuple[str, ...]:
-        kinds = () if text == "none" else tuple(dict.fromkeys(word.strip() for word in text.split(",")))
-        for kind in kinds:
-            if kind not in known:
-                raise argparse.ArgumentTypeError(f"{kind!r} is not one of {', '.join(known)}, none")
-        return kinds
-
-    return parse
 
 
 if __name__ == "__main__":

@@ -110,6 +110,7 @@ def make_batches(
     """
     size = source_size(config.image_size, config.framing_jitter)
     common = {"image_size": size, "column": config.image_column or None}
+    common["config_name"] = config.dataset_config_name or None
     number = step * config.gradient_accumulation_steps
     if config.num_workers < 0:
         config = dataclasses.replace(config, num_workers=workers_for_a_gpu() if pin else 0)

@@ -100,7 +100,6 @@ _PICTURE = "![corrupted, code image, location, filled, truth](samples.png)\n\n"
 _CELEBA = {"license": "other", "license_name": "non-commercial-research"}  # so are its terms
 _WITH_CRITICS = "`discriminators/`\nthe three critics and their joint head, to train on from."
 _WITHOUT_CRITICS = "there are no\ncritics, since no update trained them."
-_NO_NOTE = "Trained on `{dataset}`; its own card states its terms, which hold for these weights too."
 
 
 def write_card(
@@ -131,7 +130,7 @@ def write_card(
         picture=_PICTURE if (folder / "samples.png").is_file() else "",
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
         dtype="float16" if config.half_precision_export else "float32",
-        data=config.data_note or _NO_NOTE.format(dataset=written["dataset"]),
+        data=config.data_note or _data_in_words(config),
         images=_count(counters.images_seen, "image"),
         size=config.image_size,
         steps=_count(counters.step, "update"),
@@ -144,14 +143,17 @@ def write_card(
         figures=_figures(result),
         citation=_CITATION,
     )
+    given, base_model = counters.license, counters.base_model
+    if given is None:
+        given, base_model = origin(config)
     data = ModelCardData(
         library_name="ngan",
-        **(terms := _license(config)),
+        **(terms := _license(config, given)),
         pipeline_tag="image-to-image",
         tags=["inpainting", "face-inpainting", "gan", "ngan"],
         metrics=["psnr", "ssim", "l1"],
-        datasets=[config.dataset] if _is_hub_id(config.dataset) else None,
-        base_model=start if _is_hub_id(start := split_revision(config.init_from)[0]) else None,
+        datasets=[dataset] if _is_hub_id(dataset := split_revision(config.dataset)[0]) else None,
+        base_model=base_model or None,
         **_model_index(config.hub_model_id or folder.resolve().name, result),
     )
     content = f"---\n{data.to_yaml()}\n---\n\n{text}\n{record_of(data, text)}\n"
@@ -182,6 +184,21 @@ def renew_figures(folder: Path, result: dict[str, Any]) -> None:
     write_bytes(path, renewed.encode())
 
 
+def described_set(dataset: str, config_name: str | None, split: str) -> dict[str, str]:
+    """Return what a result says of the faces that it was measured on, their place on this machine by `public`."""
+    configuration = {"dataset_config_name": config_name} if config_name else {}
+    return {"dataset": public(dataset), **configuration, "split": split}
+
+
+def _data_in_words(config: TrainConfig) -> str:
+    dataset, revision = split_revision(config.dataset)
+    words = [f"`{public(dataset)}`"]
+    words += [f"configuration `{config.dataset_config_name}`"] if config.dataset_config_name else []
+    words += [f"revision `{revision}`"] if revision else []
+    terms = "its own card states its terms, which" if _is_hub_id(dataset) else "what terms its pictures have"
+    return f"Trained on {', '.join(words)}; {terms} hold for these weights too."
+
+
 def _count(number: int, one: str) -> str:
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
@@ -207,12 +224,21 @@ def _critics(config: TrainConfig, counters: Counters) -> str:
     return f"no critic took part, since they join after {alone}."
 
 
-def _license(config: TrainConfig) -> dict[str, str]:
+def origin(config: TrainConfig) -> tuple[dict[str, str], str]:
+    """Return the license and the Hub id of the weights that a run starts from; empty of new ones, and of no Hub id."""
+    if not config.init_from:
+        return {}, ""
+    base_model = split_revision(config.init_from)[0]
+    terms = _license_of(config.init_from) or _CELEBA  # unknown: the narrower
+    return terms, base_model if _is_hub_id(base_model) else ""
+
+
+def _license(config: TrainConfig, given: dict[str, str]) -> dict[str, str]:
     """Return the front matter's words on the license of a run's weights; none where nothing tells."""
     if config.license:
         return {name: value for name in LICENSE if (value := getattr(config, name))}
-    if config.init_from:
-        return _license_of(config.init_from) or _CELEBA  # unknown: the narrower
+    if given:
+        return given
     return _CELEBA if "celeba" in config.dataset.lower() else {}
 
 
@@ -263,7 +289,9 @@ def _model_index(name: str, result: dict[str, Any] | None) -> dict[str, Any]:
     """Return what `ModelCardData` makes a model-index of; nothing where no hole was measured."""
     if result is None or not result["masks"]:
         return {}
-    results, dataset, split = [], result["dataset"], result["split"]
+    results, split, (dataset, revision) = [], result["split"], split_revision(result["dataset"])
+    configuration = result.get("dataset_config_name")
+    within = f"{configuration}, " if configuration else ""
     for kind, entry in result["masks"].items():
         for metric in ("psnr", "ssim", "l1"):
             results.append(
@@ -271,9 +299,10 @@ def _model_index(name: str, result: dict[str, Any] | None) -> dict[str, Any]:
                     task_type="image-to-image",
                     task_name="Face inpainting",
                     dataset_type=dataset,
-                    dataset_name=f"{dataset}, {kind} holes",
-                    dataset_config=f"{kind} holes",  # without it, all kinds would be listed under the first one
+                    dataset_name=f"{dataset}, {within}{kind} holes",
+                    dataset_config=f"{within}{kind} holes",  # without it, all kinds would be listed under the first
                     dataset_split=split,
+                    dataset_revision=revision,
                     metric_type=metric,
                     metric_name=f"{metric.upper()}, {kind} hole",
                     metric_value=round(entry["ngan"][metric], 4),

@@ -57,6 +57,8 @@ class Counters:
         minutes: spent training, over all launches.
         pictures: of the training set, usable ones; 0 = not known: a stream, or an older checkpoint.
         critics_given: whether the critics started from the weights of others; None = an older checkpoint.
+        license: of the weights that the run started from, as the card says it, none of new ones; None = as above.
+        base_model: Hub id of those weights, "" = they are not of the Hub; None = as above.
     """
 
     step: int = 0
@@ -64,6 +66,8 @@ class Counters:
     minutes: float = 0.0
     pictures: int = 0
     critics_given: bool | None = None
+    license: dict[str, str] | None = None
+    base_model: str | None = None
 
 
 def save_checkpoint(
@@ -239,6 +243,11 @@ def resume(
             raise ValueError(
                 f"resume_from_checkpoint={which!r}: the folder of a run, not of a checkpoint; give one of those in "
                 f"it, such as {within[-1]}, or latest for the newest one of output_dir"
+            )
+        if not (folder / "state.json").is_file() and (folder / "model.safetensors").is_file():
+            raise ValueError(
+                f"resume_from_checkpoint={which!r}: the folder of a model, not of a checkpoint; --init_from {which} "
+                "starts a new run from its weights"
             )
         return load_checkpoint(folder, networks, optimizers, average, config)
     candidates = list_checkpoints(output_dir)

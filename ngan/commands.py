@@ -164,7 +164,7 @@ def _model_files(model: str | None) -> list[Path]:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Measure a model on a set of faces."""
-    from ngan.card import public, renew_figures  # see _plan_rows
+    from ngan.card import described_set, renew_figures  # see _plan_rows
     from ngan.data import load_faces
     from ngan.differences import FEWEST, format_differences, measure_differences
     from ngan.evaluation import evaluate as measure
@@ -187,6 +187,7 @@ def evaluate(options: argparse.Namespace) -> int:
     model = _load(options.model, options.device).model
     _check_places(options.json, options.grid, card)
     chosen = {"limit": options.limit, "column": options.image_column, "in_memory": True}
+    chosen["config_name"] = options.dataset_config_name
     faces = load_faces(options.dataset, options.split, image_size=model.image_size, **chosen)
     if options.differences and len(faces) < FEWEST:  # said now, for measuring takes long and would be lost
         raise ValueError(f"--differences: {len(faces)} faces; thirds of them need at least {FEWEST}")
@@ -199,14 +200,16 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.differences:
         figures["differences"] = measure_differences(model, faces)
     name = _public(options.model)
-    result = {"model": name, "dataset": options.dataset, "split": options.split, **figures}
+    described = described_set(options.dataset, options.dataset_config_name, options.split)
+    result = {"model": name, **described, "dataset": options.dataset, **figures}
     size = f"{result['image_size']}x{result['image_size']}"
-    print(f"{name} on {result['n']} faces of {options.dataset}, {options.split}, {size}, seed {options.seed}\n")
+    where = ", ".join(filter(None, (options.dataset, options.dataset_config_name, options.split)))
+    print(f"{name} on {result['n']} faces of {where}, {size}, seed {options.seed}\n")
     print(format_table(result), end="")
     if options.differences:
         print(f"\n{format_differences(result['differences'])}", end="")
     if options.update_card:
-        renew_figures(source, {"dataset": public(options.dataset), "split": options.split, **figures})
+        renew_figures(source, {**described, **figures})
     if options.json is not None:
         _write_json(options.json, result)
     if options.grid is not None:

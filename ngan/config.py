@@ -1,6 +1,7 @@
 """`TrainConfig`, the one description of a training run: a frozen dataclass, a JSON file and `--field value`."""
 
 import argparse
+import collections
 import dataclasses
 import json
 import math
@@ -9,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ngan import __version__
 from ngan.comments import field_comments
+from ngan.licenses import LICENSES, license_rule
 from ngan.losses import DISTANCES
 from ngan.masks import MASK_KINDS
 from ngan.optimizers import OPTIMIZERS
@@ -65,7 +68,8 @@ class TrainConfig:
     """
 
     # data
-    dataset: str = ""  # Hub id, folder of pictures, parquet or `save_to_disk` folder
+    dataset: str = ""  # Hub id, as org/name[@revision], folder of pictures, parquet or `save_to_disk` folder
+    dataset_config_name: str = ""  # configuration (subset) of the data set; "" = its default or only one
     output_dir: str = ""  # where checkpoints, samples, metrics and the model go
     split: str = "train"  # split to train on
     validation_split: str = "auto"  # of samples and final table; "auto" = validation, valid or val; "" = none
@@ -222,8 +226,16 @@ class TrainConfig:
             self._check(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
         if self.push_to_hub:
             self._check("hub_model_id", self.hub_model_id != "", "the Hub id to push to, such as org/name")
+        else:
+            self._check("hub_private", not self.hub_private, "false without push_to_hub")
+            self._check("hub_strategy", self.hub_strategy == "end", "'end' without push_to_hub")
+            named = not self.hub_revision or self.hub_model_id != ""  # the card then names both
+            self._check("hub_revision", named, "empty without push_to_hub or hub_model_id")
+        self._check("license", not self.license or self.license in LICENSES, license_rule(self.license))
         for name in ("license_name", "license_link"):
             self._check(name, not getattr(self, name) or self.license == "other", "empty unless license is 'other'")
+        if self.license == "other":
+            self._check("license_name", self.license_name != "", "the license's own name where license is 'other'")
         if self.schedule == "minutes":
             self._check("max_train_minutes", self.max_train_minutes > 0, "above 0 for schedule=minutes")
 
@@ -267,6 +279,7 @@ def parse_config(arguments: list[str] | None = None) -> tuple[TrainConfig, bool]
         allow_abbrev=False,
     )
     parser.add_argument("--config", help="JSON file of the fields below")
+    parser.add_argument("--version", action="version", version=f"ngan {__version__}")
     parser.add_argument("--dry-run", action="store_true", help="check and print the configuration, then stop")
     fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
     comments, groups = field_comments(TrainConfig), {}
@@ -302,13 +315,16 @@ def _recipe(name: str) -> dict[str, Any]:
 
 def _read_config(path: Path, fields: dict[str, dataclasses.Field]) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors put a mark in front
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark in front
+        values = json.loads(text, object_pairs_hook=_without_repeats)
     except OSError as error:
         raise ValueError(f"--config {path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"--config {path}: not text in UTF-8 ({error.reason} at byte {error.start})") from error
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"--config {path}: not JSON ({error})") from error
+    except ValueError as error:
+        raise ValueError(f"--config {path}: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: holds {type(values).__name__}, must be an object of fields")
     unknown = sorted(values.keys() - fields.keys())
@@ -321,6 +337,13 @@ def _read_config(path: Path, fields: dict[str, dataclasses.Field]) -> dict[str, 
         elif type(value) is not kind:
             raise ValueError(f"--config {path}: {name}={value!r} must be of type {kind.__name__}")
     return values
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    counts = collections.Counter(name for name, _ in pairs)
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        raise ValueError(f"gives {', '.join(repeated)} more than once")
+    return dict(pairs)
 
 
 def _parse_bool(text: str) -> bool:

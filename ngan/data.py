@@ -31,6 +31,7 @@ def load_faces(
     *,
     image_size: int = 128,
     column: str | None = None,
+    config_name: str | None = None,
     limit: int | None = None,
     in_memory: bool = False,
     room: int | None = None,
@@ -39,12 +40,14 @@ def load_faces(
     """Open a set of faces.
 
     Args:
-        source: id of a data set on the Hub, a folder of parquet files, a folder written by `save_to_disk`, or a folder
-            of pictures. Such a folder's subfolders train, validation and test are its splits; without them all its
-            pictures, at any depth, are the split "train".
+        source: id of a data set on the Hub, "organisation/name" or "organisation/name@revision", a folder of parquet
+            files, a folder written by `save_to_disk`, or a folder of pictures. Such a folder's subfolders train,
+            validation and test are its splits; without them all its pictures, at any depth, are the split "train". A
+            README.md that names configurations, as data sets on the Hub have it, goes before that.
         split: name of the split.
         image_size: side of the square pictures to return, in pixels.
         column: the column of the pictures; None = the only one that holds pictures.
+        config_name: the configuration (subset) of the data set; None = the default or only one.
         limit: rows to take from the beginning of the split; None = all.
         in_memory: decode everything now: 3 x image_size^2 bytes a picture.
         room: bytes that this may take; None = any number.
@@ -52,13 +55,13 @@ def load_faces(
 
     Raises:
         FileNotFoundError: `source` is a path to nothing.
-        ValueError: no such data set, split or column, no usable picture, more pictures than there is room for, or an
-            argument out of its range.
+        ValueError: no such data set, configuration, split or column, no usable picture, more pictures than there is
+            room for, or an argument out of its range.
     """
     _require("image_size", image_size, 8)
     if limit is not None:
         _require("limit", limit, 1)
-    rows, column = raw_rows(source, split, column, streaming=False)
+    rows, column = raw_rows(source, split, column, streaming=False, config_name=config_name)
     if limit is not None:
         rows = rows.select(range(min(limit, len(rows))))
     name = f"{source}, split {split}"
@@ -94,6 +97,7 @@ def read_streamed(
     *,
     image_size: int = 128,
     column: str | None = None,
+    config_name: str | None = None,
     limit: int | None = None,
 ) -> torch.Tensor:
     """Read the first pictures of a set into memory while they come in, without a copy of the set on disk.
@@ -103,6 +107,7 @@ def read_streamed(
         split: name of the split.
         image_size: side of the square pictures to return, in pixels.
         column: the column of the pictures; None = the only one that holds pictures.
+        config_name: the configuration (subset) of the data set; None = the default or only one.
         limit: rows to take from the beginning of the split; None = all.
 
     Returns:
@@ -112,7 +117,7 @@ def read_streamed(
         FileNotFoundError, ValueError: as `load_faces`.
     """
     _require("image_size", image_size, 8)
-    rows, column = raw_rows(source, split, column, streaming=True)
+    rows, column = raw_rows(source, split, column, streaming=True, config_name=config_name)
     rows = rows if limit is None else rows.take(limit)
     return torch.stack(list(StreamedFaces(rows, column, image_size, f"{source}, split {split}")))
 
@@ -208,6 +213,7 @@ def stream_faces(
     *,
     image_size: int = 128,
     column: str | None = None,
+    config_name: str | None = None,
     seed: int = 0,
     shuffle_buffer: int = 1000,
     rank: int = 0,
@@ -220,6 +226,7 @@ def stream_faces(
         split: name of the split.
         image_size: side of the square pictures to return, in pixels.
         column: the column of the pictures; None = the only one that holds pictures.
+        config_name: the configuration (subset) of the data set; None = the default or only one.
         seed: of the shuffling; the same on all processes.
         shuffle_buffer: pictures held back to draw the next one from; 0 = in order.
         rank: number of this process.
@@ -227,7 +234,8 @@ def stream_faces(
 
     Raises:
         FileNotFoundError: `source` is a path to nothing.
-        ValueError: no such data set, split or column, no usable picture, or an argument out of its range.
+        ValueError: no such data set, configuration, split or column, no usable picture, or an argument out of its
+            range.
     """
     _require("image_size", image_size, 8)
     _require("shuffle_buffer", shuffle_buffer, 0)
@@ -235,7 +243,7 @@ def stream_faces(
     _require("rank", rank, 0)
     if rank >= world_size:
         raise ValueError(f"rank={rank}: must be below world_size={world_size}")
-    rows, column = raw_rows(source, split, column, streaming=True)
+    rows, column = raw_rows(source, split, column, streaming=True, config_name=config_name)
     name = f"{source}, split {split}"
     first_pass = iter(StreamedFaces(rows, column, image_size, name))
     next(first_pass)  # refuses a set of broken pictures before any worker starts

@@ -65,6 +65,23 @@ def warn_of_slow_bf16(config: TrainConfig, device: torch.device) -> None:
         logging.warning("this %s has no bfloat16 of its own: --mixed_precision no may well be faster", name)
 
 
+def warn_of_idle_critics(config: TrainConfig) -> None:
+    """Warn of a run that ends before its critics take part."""
+    if config.max_train_steps <= config.generator_only_steps:
+        logging.warning(
+            "max_train_steps=%d: no critic takes part before update %d; lower --generator_only_steps if one is to",
+            config.max_train_steps,
+            config.generator_only_steps + 1,
+        )
+
+
+def warn_of_no_validation(config: TrainConfig, names: list[str]) -> None:
+    """Warn of a data set without a validation split, with what may take its place."""
+    told = "%s has no validation split: no samples, no final table; --validation_split takes one of: %s%s"
+    alone = " (what it trains on; in a folder of pictures, a subfolder validation is one)"
+    logging.warning(told, config.dataset, ", ".join(names), alone if names == [config.split] else "")
+
+
 def check_unused(folder: Path) -> None:
     """Refuse to start anew over another run: its log would be lost, and "latest" would go on from its checkpoints."""
     found = list_checkpoints(folder)
@@ -84,11 +101,16 @@ def check_same_start(steps: list[int], folder: Path) -> None:
         )
 
 
-def drop_metrics_after(path: Path, step: int) -> None:
-    """Remove what an earlier launch logged after the checkpoint that this one resumes from."""
-    if path.is_file():
-        lines = path.read_text(errors="replace").splitlines(keepends=True)
-        write_whole(path, "".join(line for line in lines if line.endswith("\n") and _step_of(line) <= step))
+def drop_logs_after(folder: Path, step: int) -> None:
+    """Remove what an earlier launch logged, and drew, after the checkpoint that this one resumes from."""
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        return
+    lines = path.read_text(errors="replace").splitlines(keepends=True)
+    write_whole(path, "".join(line for line in lines if line.endswith("\n") and _step_of(line) <= step))
+    for sample in folder.glob("samples/*.png"):
+        if sample.stem.isdecimal() and int(sample.stem) > step:
+            sample.unlink()
 
 
 def _step_of(line: str) -> float:

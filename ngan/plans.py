@@ -21,7 +21,7 @@ def plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool]
         return _plan_rows(options), {}, False
     if options.face is None:
         raise ValueError("inpaint needs FACE or --dataset")
-    for name in ("split", "image_column", "mask_column"):
+    for name in ("dataset_config_name", "split", "image_column", "mask_column"):
         if getattr(options, name) is not None:
             raise ValueError(f"--{name.replace('_', '-')} belongs to --dataset, which is not given")
     if options.mask is not None and not options.mask.exists():
@@ -79,9 +79,10 @@ def _plan_rows(options: argparse.Namespace) -> list[Task]:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; a data set needs a folder to write to")
     source, split, masks = options.dataset, options.split or "train", None
-    rows, column = raw_rows(source, split, options.image_column, streaming=False, masks=options.mask_column)
+    how = {"streaming": False, "config_name": options.dataset_config_name}
+    rows, column = raw_rows(source, split, options.image_column, masks=options.mask_column, **how)
     if options.mask_column is not None:
-        masks, _ = raw_rows(source, split, options.mask_column, streaming=False)
+        masks, _ = raw_rows(source, split, options.mask_column, **how)
     suffix = output_suffix("", options.format)
     return row_tasks(rows, column, masks, options.mask_column, out, suffix, not options.strip_metadata)
 

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import yaml
+from datasets.load import dataset_module_factory, get_dataset_builder_class
+from datasets.packaged_modules.cache.cache import Cache
+from huggingface_hub import DatasetCard
+from huggingface_hub.errors import RevisionNotFoundError
+from huggingface_hub.utils import validate_repo_id
 from PIL import Image
+
+from ngan.hub import split_revision
 
 logger = logging.getLogger("ngan")
 
@@ -27,7 +35,12 @@ class ColumnError(ValueError):
 
 
 def raw_rows(
-    source: str | os.PathLike[str], split: str, column: str | None, streaming: bool, masks: str | None = None
+    source: str | os.PathLike[str],
+    split: str,
+    column: str | None,
+    streaming: bool,
+    masks: str | None = None,
+    config_name: str | None = None,
 ) -> tuple[Any, str]:
     """Open one split of a data set.
 
@@ -37,15 +50,16 @@ def raw_rows(
         column: the column of the pictures; None = the only one that holds pictures.
         streaming: read the rows while they come in.
         masks: a column that holds no faces, if there is one.
+        config_name: as for `ngan.data.load_faces`.
 
     Returns:
         Its undecoded rows, with the picture column only, and that column's name.
 
     Raises:
         FileNotFoundError: `source` is a path to nothing.
-        ValueError: no such data set, split or column.
+        ValueError: no such data set, configuration, split or column.
     """
-    splits = _open(source, streaming, split)
+    splits = _open(source, streaming, split, config_name)
     if split not in splits:
         raise ValueError(f"{source} has no split {split!r}; it has: {', '.join(map(str, splits))}")
     rows = splits[split]
@@ -63,12 +77,14 @@ def raw_rows(
     return rows, column
 
 
-def split_names(source: str | os.PathLike[str]) -> list[str]:
+def split_names(source: str | os.PathLike[str], config_name: str | None = None) -> list[str]:
     """Return the names of a data set's splits; raises as `raw_rows` does."""
-    return list(_open(source, streaming=True))
+    return list(_open(source, streaming=True, config_name=config_name))
 
 
-def _open(source: str | os.PathLike[str], streaming: bool, split: str | None = None) -> dict[str, Any]:
+def _open(
+    source: str | os.PathLike[str], streaming: bool, split: str | None = None, config_name: str | None = None
+) -> dict[str, Any]:
     """Return the splits of `source` by name, in whichever of the four forms it comes.
 
     Where one `split` is asked for, the others may be None: what nobody reads is not downloaded and prepared. So may
@@ -80,29 +96,56 @@ def _open(source: str | os.PathLike[str], streaming: bool, split: str | None = N
             f"{source} is a file; give a folder of pictures, a data set folder, a parquet file or a Hub id"
         )
     if not path.exists():
-        text = str(source)
+        text, revision = split_revision(str(source))
         if "://" in text:
             raise ValueError(f"{source} is an address; give the data set's id alone, as org/name")
         if text.startswith((".", "~", os.sep)) or text.count("/") > 1 or (os.sep != "/" and os.sep in text):
             raise FileNotFoundError(f"{source}: no such folder")
-        return _load_dataset(source, streaming, split, path=text)
+        if revision is not None and Path(text).exists():
+            raise ValueError(f"{source}: {text} is here, and what is here has no revisions; leave out @{revision}")
+        try:
+            validate_repo_id(text)
+        except ValueError as error:
+            raise FileNotFoundError(f"{source}: no such folder here, and not a Hub id, as org/name") from error
+        return _load_dataset(source, streaming, split, path=text, name=config_name, revision=revision)
+    if path.is_dir() and not _is_saved(path) and (_has_tables(path) or _names_configurations(path)):
+        return _load_dataset(source, streaming, split, path=str(path), name=config_name)
+    if config_name is not None:
+        raise ValueError(f"{source} has no configuration {config_name!r}: its README.md, if there is one, names none")
     if path.is_file():
         return _load_dataset(source, streaming, split, path="parquet", data_files=str(path))
-    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        return _load_from_disk(path)
-    if any(file.suffix in _TABLES for file in _files(path)):
-        return _load_dataset(source, streaming, split, path=str(path))
-    return _picture_folder(path)
+    return _load_from_disk(path) if _is_saved(path) else _picture_folder(path)
+
+
+def _is_saved(path: Path) -> bool:
+    return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+
+
+def _has_tables(path: Path) -> bool:
+    return any(file.suffix in _TABLES for file in _files(path))
+
+
+def _names_configurations(path: Path) -> bool:
+    """Tell whether a folder's card says of which files its configurations consist, as one of the Hub's does."""
+    try:
+        text = (path / "README.md").read_text(encoding="utf-8")
+        return text.startswith("---") and bool(DatasetCard(text).data.to_dict().get("configs"))
+    except (OSError, ValueError, TypeError, yaml.YAMLError):  # not such a card
+        return False
 
 
 def _load_dataset(
     source: str | os.PathLike[str], streaming: bool, split: str | None, **arguments: Any
 ) -> dict[str, Any]:
     try:
+        if arguments.get("revision"):
+            _check_revision(**arguments)
         if streaming or split is None:
             return dict(datasets.load_dataset(**arguments, streaming=streaming))
         return _load_split(split, **arguments)
     except datasets.exceptions.DatasetNotFoundError as error:
+        if isinstance(error.__cause__, RevisionNotFoundError):
+            raise ValueError(f"{source!r}: the data set has no revision {arguments['revision']!r}") from error
         raise ValueError(
             f"{source!r}: no folder here and no data set on the Hub has this name, or it is private or gated; check "
             f"its spelling, log in with `hf auth login` if it needs an account, or give a folder as ./{source}"
@@ -112,8 +155,40 @@ def _load_dataset(
             f"{source!r}: no folder here has this name, and the Hub cannot be reached ({error})"
         ) from error
     except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
+        _check_configuration(source, **arguments)
         what = f"{source}, split {split!r}" if split else f"{source}"
         raise ValueError(f"{what}: `datasets` cannot read it ({error.__cause__ or error})") from error
+
+
+def _check_revision(revision: str, **arguments: Any) -> None:
+    """Refuse the cache's copy of another revision, which `datasets` takes where the Hub does not answer."""
+    builder = datasets.load_dataset_builder(revision=revision, **arguments)
+    if isinstance(builder, Cache) and builder.hash != revision:
+        raise ConnectionError(f"the copy in the cache is of the revision {builder.hash}: name that one, or none")
+
+
+def _check_configuration(source: str | os.PathLike[str], path: str, **chosen: Any) -> None:
+    """Refuse no name of a configuration where there are several, and one that the data set has not."""
+    if "data_files" in chosen:
+        return
+    name = chosen["name"]
+    try:
+        builder = get_dataset_builder_class(dataset_module_factory(path, revision=chosen.get("revision")))
+    except (datasets.exceptions.DatasetsError, OSError, ValueError):
+        return  # something else is wrong with it
+    if issubclass(builder, Cache):
+        raise ValueError(
+            f"{source!r}: the Hub cannot be reached, and the cache holds no copy that `datasets` would take; where it "
+            f"can be, `hf download {path} --type dataset --local-dir DIR` makes one for --dataset DIR"
+        )
+    names = list(builder.builder_configs)
+    if name is None and builder.DEFAULT_CONFIG_NAME is None and len(names) > 1:
+        raise ValueError(
+            f"{source} has several configurations ({', '.join(names)}); name one of them, on a command line as "
+            "--dataset_config_name"
+        )
+    if name is not None and names and name not in names:
+        raise ValueError(f"{source} has no configuration {name!r}; it has: {', '.join(names)}")
 
 
 def _load_split(split: str, **arguments: Any) -> dict[str, Any]:

@@ -10,6 +10,24 @@ from PIL import Image
 from ngan.model import NGAN
 
 SIDE = 40  # of the pictures, in pixels
+_INTERRUPTING = """
+import signal, sys
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without
+
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == AT:
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def interrupting(folder: Path, module: str) -> dict[str, str]:
+    """Return variables by which a Python process gets a Ctrl-C as it imports `module`, by a file in `folder`."""
+    (folder / "sitecustomize.py").write_text(f"AT = {module!r}\n{_INTERRUPTING}")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(Path(__file__).parents[1])))}
 
 
 def save_model(folder: Path) -> str:

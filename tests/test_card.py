@@ -1,8 +1,10 @@
 """What a card says to the Hub of where its weights come from, and of whom they fill worse."""
 
+import dataclasses
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from card_rules import card_troubles
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from ngan.card import renew_figures, write_card
+from ngan.card import origin, renew_figures, write_card
 from ngan.checkpoint import Counters
 from ngan.config import TrainConfig, parse_config
 from ngan.differences import measure_differences
@@ -37,6 +39,9 @@ def test_data_sets_and_base_models_are_named_if_they_are_of_the_hub(model, tmp_p
     assert card.datasets == ["org/faces"] and card.base_model == "org/ngan-celeba"
     assert card.tags == ["inpainting", "face-inpainting", "gan", "ngan"] and card.metrics == ["psnr", "ssim", "l1"]
     assert card_troubles((tmp_path / "a" / "README.md").read_text()) == []
+    card = written(tmp_path / "a", model, dataset="org/faces@refs/pr/1", dataset_config_name="aligned")
+    assert card.data.datasets == ["org/faces"]
+    assert "Trained on `org/faces`, configuration `aligned`, revision `refs/pr/1`; its own" in card.text
     card = written(tmp_path / "a", model, init_from="org/ngan-celeba@refs/pr/1").data
     assert card.base_model == "org/ngan-celeba"
     (tmp_path / "faces").mkdir()
@@ -92,6 +97,22 @@ def test_the_licence_is_what_is_given_or_that_of_what_the_run_starts_from_or_non
     assert told(dataset="org/faces", init_from=str(start)) == research
     (start / "README.md").write_text("---\nlicense: apache-2.0\n---\n# By people\n")
     assert told(dataset="org/celeba", init_from=str(start)) == ("apache-2.0", None, None)
+
+
+def test_the_licence_and_the_base_model_stay_where_a_later_launch_cannot_find_them(model, tmp_path, hub):
+    hub.put("org/start", {"README.md": b"---\nlicense: cc-by-4.0\n---\n"})
+    began = TrainConfig(image_size=32, dataset="org/celeba", init_from="org/start@main")
+    counters = Counters(1)
+    counters.license, counters.base_model = origin(began)
+    hub.repos.clear()
+    shutil.rmtree(tmp_path / "cache")
+    for later in (began, dataclasses.replace(began, init_from="")):
+        write_card(tmp_path, model, later, counters, None)
+        card = ModelCard.load(tmp_path / "README.md")
+        assert (*licence(card), card.data.base_model) == ("cc-by-4.0", None, None, "org/start")
+    write_card(tmp_path, model, dataclasses.replace(began, license="mit"), counters, None)
+    assert ModelCard.load(tmp_path / "README.md").data.license == "mit"
+    assert origin(TrainConfig()) == ({}, "")
 
 
 def test_a_licence_by_people_is_not_mixed_with_one_of_the_run():

@@ -71,6 +71,17 @@ def test_a_written_configuration_reads_as_itself(tmp_path):
         ("recipe", "best", "one of default, paper"),
         ("distance", "l2", "one of l1, mse"),
         ("masks", "holes", "one of center"),
+        ("hub_private", True, "false without push_to_hub"),
+        ("hub_strategy", "checkpoint", "'end' without push_to_hub"),
+        ("hub_revision", "trial", "empty without push_to_hub or hub_model_id"),
+        (
+            "license",
+            "nosuchword",
+            "such as mit, apache-2.0, cc-by-nc-4.0, or 'other' with its own name as license_name",
+        ),
+        ("license", "MIT", "a word that the Hub has, such as mit, "),
+        ("license", "apache 2.0", "such as apache-2.0, "),
+        ("license_name", "ours", "empty unless license is 'other'"),
         ("schedule", "minutes", "max_train_minutes=0.0: must be above 0"),
         ("mixed_precision", "fp16", "one of bf16, no"),
         ("report_to", "mlflow", "one of tensorboard"),
@@ -94,6 +105,7 @@ def test_an_impossible_value_is_refused_by_name_and_rule(field, value, rule):
         ('{"in_memory": 1}', "in_memory=1 must be of type bool"),
         ('{"r1_gamma": 1' + 400 * "0" + "}", "r1_gamma=inf: must be finite"),
         ("[1]", "must be an object"),
+        ('{"seed": 1, "masks": "box", "seed": 2}', "run.json: gives seed more than once"),
         (100_000 * "[", "not JSON"),
         ("{", "not JSON"),
     ],
@@ -103,6 +115,19 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path, text, complaint):
     path.write_text(text)
     with pytest.raises(ValueError, match=complaint):
         parse_config(["--config", str(path)])
+
+
+def test_a_license_that_the_hub_has_no_word_for_needs_a_name():
+    with pytest.raises(ValueError, match="license_name='': must be the license's own name where license is 'other'"):
+        TrainConfig(license="other", license_link="LICENSE")
+    for given in ({"license": "openrail++"}, {"license": "other", "license_name": "ours"}, {"license": ""}):
+        assert TrainConfig(**given)
+
+
+def test_what_is_of_a_push_is_taken_with_one_and_a_branch_with_the_id_that_the_card_names():
+    of_a_push = {"hub_private": True, "hub_strategy": "checkpoint", "hub_revision": "trial"}
+    assert TrainConfig(push_to_hub=True, hub_model_id="org/a", **of_a_push).hub_private
+    assert TrainConfig(hub_model_id="org/a", hub_revision="trial").hub_revision == "trial"
 
 
 def test_a_file_that_is_not_utf_8_is_named_and_a_mark_in_front_of_one_that_is_passed_over(tmp_path):
@@ -153,7 +178,7 @@ def test_help_says_of_each_field_what_its_comment_says(capsys, monkeypatch):
     assert places == sorted(places) and "--framing_jitter" in shown[places[2] : places[3]]
     words = " ".join(shown.split())
     for told in (
-        "--dataset str Hub id, folder of pictures, parquet or `save_to_disk` folder (default: '')",  # behind
+        "--image_column str column of the pictures; \"\" = the only image column (default: '')",  # behind
         "--framing_jitter float how far seven in ten faces may be off their framing: 1 = 18 % in size",  # above
         "0 = plain mean over all pixels (default: 6.0)",  # in brackets
         "--in_memory [bool] decode every picture once, into memory, in each process: image_size^2 * 3 bytes each",

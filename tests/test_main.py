@@ -10,24 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from shell import SIDE, hole, only_error, save_finder, write_folders, write_pair
+from shell import SIDE, hole, interrupting, only_error, save_finder, write_folders, write_pair
 
+import ngan
 from ngan.__main__ import main
-
-INTERRUPTING = """
-import signal, sys
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without
-
-class Finder:
-    def find_spec(self, name, *rest):
-        if name == AT:
-            signal.raise_signal(signal.SIGINT)
-
-sys.meta_path.insert(0, Finder())
-"""
 
 
 @pytest.mark.parametrize("out", ["out.png", "new/folder/out.webp", "out.TIFF", "out.bmp"])
@@ -256,6 +245,8 @@ def test_each_process_has_the_device_that_the_launcher_means(here, model, monkey
         (["inpaint", "a.png", "b.png", "c.png", "-o", "o"], "c.png; a pattern such as 'photos/*.jpg' needs quotes"),
         (["inpaint", "a.png", "m.png", "-o", "o.png", "--format", "gif"], "choose from 'lossless', 'same'"),
         (["export"], "-o/--out"),
+        (["info", "org/name"], "org/name; --model names a model (python -m ngan info --help tells more)"),
+        (["info", "--device", "cpu"], "unrecognized arguments: --device cpu (python -m ngan info --help"),
         (["info", "--model", ""], "--model: its value is empty; name a folder or a Hub id, or leave it out"),
         (["paint"], "invalid choice: 'paint'"),
         (["inpaint", "", "--find-damage", "-o", "e"], "FACE: its value is empty; name a file, a folder or a pattern"),
@@ -286,6 +277,9 @@ def test_words_that_do_not_parse_are_one_line_and_status_2(here, capsys, words, 
     ("words", "told"),
     [
         (["--help"], ["inpaint", "evaluate", "info", "export", "python -m ngan inpaint face.jpg mask.png"]),
+        (["help"], ["inpaint", "evaluate", "info", "export", "python train_accelerate.py --help"]),
+        (["help", "info"], ["usage: python -m ngan info", "--json FILE"]),
+        (["--version"], [f"ngan {ngan.__version__}, PyTorch {torch.__version__}"]),
         (["inpaint", "--help"], ["goes on with the same command", "by rounding", "accelerate launch --multi_gpu"]),
         (["export", "--help"], ["0.5 = to be found", "pip install onnx onnxscript onnxruntime"]),
         (["inpaint", "--help"], ["--find-damage", "python -m ngan inpaint face.jpg mask.png -o filled.png"]),
@@ -315,10 +309,8 @@ def test_the_module_runs_as_a_command(here, model):
 
 @pytest.mark.parametrize("at", ["torch", "ngan.commands"])
 def test_ctrl_c_during_the_imports_ends_as_it_does_later(here, tmp_path, at):
-    (tmp_path / "sitecustomize.py").write_text(f"AT = {at!r}\n{INTERRUPTING}")
-    variables = {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(Path(__file__).parents[1])))}
     words = [sys.executable, "-m", "ngan", "info"]
-    done = subprocess.run(words, env={**os.environ, **variables}, capture_output=True, text=True)
+    done = subprocess.run(words, env=interrupting(tmp_path, at), capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "ngan: interrupted; the same command goes on\n"
 
