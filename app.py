@@ -1,6 +1,12 @@
 """The page: open a photo, paint over a part of a face, press Fill. One page of Gradio over `ngan.Inpainter`."""
 
 import os
+import signal
+import sys
+
+# Ctrl-C ends it without a traceback, also while the imports below take their seconds
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
 from page.sweeping import keep_swept, own_folder
 
