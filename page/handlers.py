@@ -263,7 +263,7 @@ class Handlers:
             shown,
             self.memory.keep(drawing.photo, turn),
             gr.update(columns=4),
-            views.summary(result, size, seconds, faces is not None, of_file=drawing.photo.path is not None),
+            views.summary(result, size, seconds, faces is not None, drawing.photo.path is not None, drawing.clear),
         )
 
 
