@@ -300,10 +300,8 @@
     await Promise.allSettled([...slider.querySelectorAll('img')].map((image) => image.decode()));
     slider.scrollIntoView({ block: 'start' });
   };
-  // what Gradio leaves unsaid to a screen reader
+  // what Gradio leaves unsaid to a screen reader, but for the canvas and what is at work: see keys.js
   const name_parts = () => {
-    const canvas = document.querySelector('#editor canvas');
-    if (canvas && !canvas.ariaLabel) [canvas.role, canvas.ariaLabel] = ['img', 'The photo, to paint on'];
     document.querySelectorAll('#examples button:has(.caption-label)').forEach((button) => {
       button.ariaLabel = `Example: ${button.querySelector('.caption-label').textContent}`;
     });
