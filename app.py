@@ -130,7 +130,7 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
                 mask_opener = gr.UploadButton("Mask file", elem_id="mask", min_width=120)
             editor = gr.ImageEditor(
                 label="Photo",
-                placeholder="Drop or paste a photo",
+                placeholder="Click here, drop or paste a photo",
                 type="pil",
                 image_mode="RGBA",
                 format="png",

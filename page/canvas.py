@@ -143,7 +143,7 @@ def read(value: dict[str, Any] | None, photo: Photo | None) -> Drawing:
     look = Look.of(canvas)
     known = photo is not None and photo.canvas.like(look)
     if not known and canvas.getextrema() == ((255, 255),) * 3:  # a photo may be all white; so is an empty canvas
-        raise Unusable("The canvas is empty. Open the photo again, or press Redo if Undo took it off.")
+        raise Unusable("The canvas is empty. Open a photo, or press Redo if Undo took yours off.")
     painted = np.zeros((background.height, background.width), bool)
     for layer in value.get("layers") or []:
         alpha = ImageOps.exif_transpose(layer).convert("RGBA").getchannel("A")

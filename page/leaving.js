@@ -6,6 +6,8 @@
   const now = () => window.editor && window.editor.command_manager.history;
   let [run, pressed, filled, kept] = ['', null, null, null]; // the latter three: how far the chain had come
   const has_work = () => {
+    const photo = window.editor && window.editor.background_image;
+    if (!photo || photo.destroyed) return false;
     for (let done = now(); done && done !== kept; done = done.previous) {
       if (done.command && WORK.includes(done.command.name)) return true;
     }

@@ -56,7 +56,7 @@ def test_what_cannot_be_filled_is_said_in_plain_words(
 def test_a_canvas_that_undo_emptied_is_not_filled(app: ModuleType, said: list[str]):
     for sheet in (Image.new("RGBA", (60, 50)), Image.new("RGB", (60, 50), "white")):
         words = refused(app, said, value(sheet, painted(50, 60)[0]))
-        assert "canvas is empty. Open the photo again" in words
+        assert "canvas is empty. Open a photo" in words
 
 
 def test_a_photo_that_is_all_white_is_filled(app: ModuleType, tmp_path: Path):
