@@ -46,10 +46,11 @@
 
   const of_canvas = (name) => document.querySelector(`#editor button[aria-label="${name}"]`);
   window.addEventListener('keydown', (event) => {
-    const typing = event.target.closest('input:not([type=radio]), textarea, [contenteditable]');
-    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== 'z' || event.defaultPrevented || typing) return;
+    const asked = (event.ctrlKey || event.metaKey) && /^z$/i.test(event.key) && !event.defaultPrevented;
+    const tool = of_canvas(event.shiftKey ? 'Redo' : 'Undo');
+    if (!asked || !tool || event.target.closest('input:not([type=radio]), textarea, [contenteditable]')) return;
     event.preventDefault();
-    of_canvas(event.shiftKey ? 'Redo' : 'Undo').click();
+    tool.click();
   });
 
   const name_canvas = () => {
