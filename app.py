@@ -1,6 +1,12 @@
 """The page: open a photo, paint over a part of a face, press Fill. One page of Gradio over `ngan.Inpainter`."""
 
 import os
+import signal
+import sys
+
+# Ctrl-C ends it without a traceback, also while the imports below take their seconds
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
 from page.sweeping import keep_swept, own_folder
 
@@ -55,7 +61,7 @@ OWN_TERMS = "Its weights were trained on CelebA and are for **non-commercial res
 OTHER_TERMS = "What its weights were trained on, and what they may be used for, its card above says."
 LOOKS = "Crisp: clear eyes and hair, more of it guessed. Careful: softer, on average closer to what was there."
 CLOCK = "(...given) => [...given.slice(0, -1), performance.now()]"  # in the place of an event's last input
-SCRIPTS = ("staying.js", "sending.js", "page.js")  # each a function without arguments, called once the page stands
+SCRIPTS = ("staying.js", "sending.js", "leaving.js", "keys.js", "page.js")  # functions, called once the page stands
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 # Gradio's own are hard to read: of texts and what is behind them the lighter should be 4.5 times as light (WCAG 2, AA)
 READABLE = {
@@ -124,7 +130,7 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
                 mask_opener = gr.UploadButton("Mask file", elem_id="mask", min_width=120)
             editor = gr.ImageEditor(
                 label="Photo",
-                placeholder="Drop or paste a photo",
+                placeholder="Click here, drop or paste a photo",
                 type="pil",
                 image_mode="RGBA",
                 format="png",

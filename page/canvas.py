@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageOps
@@ -71,28 +72,36 @@ class Drawing:
         canvas: RGB, the copy that was painted on.
         painted: (H, W) of the canvas, bool.
         photo: what is remembered of it; a new one if the canvas shows another picture than the remembered one.
+        clear: whether `mask` left something out that stays transparent.
     """
 
     picture: Image.Image
     canvas: Image.Image
     painted: np.ndarray
     photo: Photo
+    clear: bool = False
 
     def mask(self) -> Image.Image | None:
         """What is painted, L, {0, 255}, at the picture's size; None if nothing is.
 
-        Of a mask file's marks it holds just their pixels, but for those that were rubbed out.
+        Of a mask file's marks it holds just their pixels, but for those that were rubbed out. What is transparent
+        around a person that was cut out is no part of it: it would become a piece of white.
 
         Raises:
-            Unusable: everything is painted, or a mask file that is gone.
+            Unusable: everything is painted, or nothing but what stays transparent, or a mask file that is gone.
         """
         if not self.painted.any():
             return None
         hole = self._of_file() if self.photo.mask else _enlarged(self.painted, self.picture.size)
         if not hole.any():
             return None
-        if hole.all():
+        around = _transparent_around(self.picture)
+        if (hole | around).all():
             raise Unusable("Everything is painted: leave some of the face to go by.")
+        self.clear = bool((hole & around).any())
+        hole = hole & ~around
+        if not hole.any():
+            raise Unusable("Only what is transparent around the picture is painted, and that stays as it is.")
         return Image.fromarray(hole.astype(np.uint8) * 255)
 
     def _of_file(self) -> np.ndarray:
@@ -134,7 +143,7 @@ def read(value: dict[str, Any] | None, photo: Photo | None) -> Drawing:
     look = Look.of(canvas)
     known = photo is not None and photo.canvas.like(look)
     if not known and canvas.getextrema() == ((255, 255),) * 3:  # a photo may be all white; so is an empty canvas
-        raise Unusable("The canvas is empty. Open the photo again, or press Redo if Undo took it off.")
+        raise Unusable("The canvas is empty. Open a photo, or press Redo if Undo took yours off.")
     painted = np.zeros((background.height, background.width), bool)
     for layer in value.get("layers") or []:
         alpha = ImageOps.exif_transpose(layer).convert("RGBA").getchannel("A")
@@ -202,6 +211,16 @@ def _value(canvas: Image.Image, painted: np.ndarray | None) -> dict:
         layer[painted] = PAINT
         value["layers"] = [Image.fromarray(layer)]
     return value
+
+
+def _transparent_around(picture: Image.Image) -> np.ndarray:
+    """(H, W), bool: what is rather transparent than not, from the picture's border on; holes within are not."""
+    if not picture.mode.endswith("A"):
+        return np.zeros((picture.height, picture.width), bool)
+    clear = np.asarray(picture.getchannel("A")) < 128
+    filled = np.pad(clear, 1, constant_values=True).astype(np.uint8)
+    cv2.floodFill(filled, None, (0, 0), 2)
+    return filled[1:-1, 1:-1] == 2
 
 
 def _enlarged(painted: np.ndarray, size: tuple[int, int]) -> np.ndarray:

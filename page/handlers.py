@@ -249,12 +249,13 @@ class Handlers:
         result = self.fill(drawing.picture, mask, faces, look)
         seconds = time.perf_counter() - start
         size = drawing.picture.size
+        pair = [views.small(picture, SHOW_SIDE) for picture in (drawing.picture, result.final)]
+        pair = photos.save_shown(pair, photos.new_folder(self.folder))
         saved = photos.save_result(result.final, drawing.photo.path, photos.new_folder(self.folder))
-        pair = views.small(drawing.picture, SHOW_SIDE), views.small(result.final, SHOW_SIDE)
         shown = views.squares(drawing.canvas, size, known, result.faces, faces is not None)
         kind = saved.file.suffix[1:].upper().replace("JPG", "JPEG").replace("TIF", "TIFF")
         return (
-            gr.update(value=pair, visible=True, slider_position=_beside(mask)),
+            gr.update(value=tuple(pair), visible=True, slider_position=_beside(mask)),
             views.stages_html(result.inside),
             gr.update(value=str(saved.file), label=f"Download {kind}", visible=True),
             gr.update(value=saved.lossless and str(saved.lossless), visible=saved.lossless is not None),
@@ -262,7 +263,7 @@ class Handlers:
             shown,
             self.memory.keep(drawing.photo, turn),
             gr.update(columns=4),
-            views.summary(result, size, seconds, faces is not None, of_file=drawing.photo.path is not None),
+            views.summary(result, size, seconds, faces is not None, drawing.photo.path is not None, drawing.clear),
         )
 
 

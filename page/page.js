@@ -2,11 +2,16 @@
   // The page's own words, in place of the server's until that has more to say. They are a paragraph of their own: if the
   // server says what it said last, its own paragraph is left as it stands.
   const status = document.querySelector('#status');
+  const line = (name) => {
+    const made = () => Object.assign(document.createElement('p'), { className: name });
+    return status.querySelector(`.${name}`) || status.appendChild(made());
+  };
   const say = (words, kind = '') => {
-    const own = status.querySelector('.own') || status.appendChild(document.createElement('p'));
+    const own = line('own');
     own.className = `own ${kind}`;
     own.textContent = words;
   };
+  const say_besides = (words) => (line('besides').textContent = words); // until the next press or file
   const LOW = matchMedia('(max-height: 500px) and (min-width: 500.02px)'); // as in page.css: a phone that lies
   // A photo on its way: what is painted before it is on the canvas is lost, so until then nothing asks for it. The server
   // is done before that; if the canvas takes no picture soon after, it has it already.
@@ -68,6 +73,7 @@
     carrier.items.add(file);
     input.files = carrier.files;
     input.dispatchEvent(new Event('change', { bubbles: true }));
+    if (files.length > 1) say_besides(`One file at a time: of the ${files.length}, only ${file.name} was taken.`);
   };
   const on_canvas = (event) => event.target.closest && event.target.closest('#editor');
   window.addEventListener(
@@ -155,6 +161,7 @@
       if (!target.closest('#fill, #hole, #find, #examples button')) return;
       lost = false;
       unsay();
+      say_besides('');
       if (target.closest('#hole, #find')) painting = true;
       if (!target.closest('#examples')) return;
       painting = false;
@@ -167,6 +174,7 @@
     ({ target }) => {
       if (target.type !== 'file' || !target.files.length || target.closest('#editor')) return;
       lost = false;
+      say_besides('');
       painting = target.matches('#mask input, [data-testid^="Mask file"]');
       arrived();
       if (!painting) arriving = {};
@@ -292,10 +300,8 @@
     await Promise.allSettled([...slider.querySelectorAll('img')].map((image) => image.decode()));
     slider.scrollIntoView({ block: 'start' });
   };
-  // what Gradio leaves unsaid to a screen reader
+  // what Gradio leaves unsaid to a screen reader, but for the canvas and what is at work: see keys.js
   const name_parts = () => {
-    const canvas = document.querySelector('#editor canvas');
-    if (canvas && !canvas.ariaLabel) [canvas.role, canvas.ariaLabel] = ['img', 'The photo, to paint on'];
     document.querySelectorAll('#examples button:has(.caption-label)').forEach((button) => {
       button.ariaLabel = `Example: ${button.querySelector('.caption-label').textContent}`;
     });

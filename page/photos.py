@@ -2,6 +2,7 @@
 
 import struct
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,6 +175,14 @@ def save_result(final: Image.Image, source: str | Path | None, folder: Path) -> 
         "In the PNG every pixel that you did not paint is bit for bit as it was."
     )
     return Saved(file, exact, note + ("" if whole else _LOST))
+
+
+def save_shown(pictures: Sequence[Image.Image], folder: Path) -> list[str]:
+    """Write PNG files to be shown; Gradio would take four times as long to write them."""
+    paths = [str(folder / f"{number}.png") for number in range(len(pictures))]
+    for picture, path in zip(pictures, paths, strict=True):
+        picture.save(path, compress_level=1)
+    return paths
 
 
 def _origin(final: Image.Image, source: str | Path | None) -> tuple[Origin, bool]:

@@ -159,7 +159,14 @@ def known_faces(value: dict[str, Any] | None) -> list[Face]:
     return faces
 
 
-def summary(result: Result, size: tuple[int, int], seconds: float, chosen: bool = False, of_file: bool = True) -> str:
+def summary(
+    result: Result,
+    size: tuple[int, int],
+    seconds: float,
+    chosen: bool = False,
+    of_file: bool = True,
+    clear: bool = False,
+) -> str:
     """What happened, in words, as HTML; never twice the same, so that it is spoken each time.
 
     Args:
@@ -168,6 +175,7 @@ def summary(result: Result, size: tuple[int, int], seconds: float, chosen: bool 
         seconds: that it took.
         chosen: whether a person chose the faces; then none was looked for.
         of_file: whether the photo is a file; one from a camera may have been larger than the canvas that came of it.
+        clear: whether something is painted that stays transparent.
     """
     if result.mask.getbbox() is None:
         return message(" ".join(result.notes) or "Nothing was filled.")
@@ -181,6 +189,8 @@ def summary(result: Result, size: tuple[int, int], seconds: float, chosen: bool 
     whose = "the photo's full size" if of_file else "the canvas's size"
     done = f"Filled in {seconds:.1f} s{faces}. The result has {whose}, {size[0]} x {size[1]} pixels."
     notes = [note.replace(NO_FACE, "No face is marked:") if chosen else note for note in result.notes]
+    if clear:
+        notes.append("What is transparent around the picture stays so.")
     if nowhere or elsewhere:
         where = "a face there" if elsewhere else "one"
         notes.append(f"If there is {where}, add it under “Faces in the picture” and press Fill again.")

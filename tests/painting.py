@@ -36,7 +36,10 @@ def of_one_look(inpainter: Inpainter) -> Callable:
 
 
 def fill(app: ModuleType, editor: dict | None, photo: str | None = None, picker: dict | None = None) -> dict:
-    return dict(zip(NAMES, app.handlers.fill_painted(editor, photo, picker), strict=True))
+    got = dict(zip(NAMES, app.handlers.fill_painted(editor, photo, picker), strict=True))
+    if "value" in got["slider"]:
+        got["slider"]["value"] = tuple(Image.open(path) for path in got["slider"]["value"])
+    return got
 
 
 def refused(app: ModuleType, said: list[str], *given: object) -> str:

@@ -56,7 +56,7 @@ def test_what_cannot_be_filled_is_said_in_plain_words(
 def test_a_canvas_that_undo_emptied_is_not_filled(app: ModuleType, said: list[str]):
     for sheet in (Image.new("RGBA", (60, 50)), Image.new("RGB", (60, 50), "white")):
         words = refused(app, said, value(sheet, painted(50, 60)[0]))
-        assert "canvas is empty. Open the photo again" in words
+        assert "canvas is empty. Open a photo" in words
 
 
 def test_a_photo_that_is_all_white_is_filled(app: ModuleType, tmp_path: Path):
@@ -87,6 +87,20 @@ def test_transparency_is_kept(app: ModuleType):
     image, (paint, mask) = noise_picture(60, 50, 4), painted(60, 50)
     _, after = fill(app, value(Image.fromarray(image), paint))["slider"]["value"]
     assert after.mode == "RGBA" and np.array_equal(np.asarray(after)[~mask], image[~mask])
+
+
+def test_what_is_transparent_around_a_cut_out_picture_stays_so(app: ModuleType, said: list[str]):
+    image, (paint, mask) = noise_picture(60, 50, 4), painted(60, 50)
+    image[..., 3] = 255
+    image[:, :15, 3], image[25:30, 20:25, 3] = 100, 0  # around it, and a hole in it
+    picture = Image.fromarray(image)
+    got = fill(app, value(picture, paint))
+    after = np.asarray(got["slider"]["value"][1])
+    mask[:, :15] = False
+    assert np.array_equal(after[~mask], image[~mask]) and "transparent around the picture stays so" in got["status"]
+    assert (after[mask] != image[mask]).any(axis=-1).mean() > 0.9 and (after[mask][:, 3] == 255).all()
+    assert "stays as it is" in refused(app, said, value(picture, layer(60, 50, slice(5, 50), slice(2, 12))))
+    assert "Everything is painted" in refused(app, said, value(picture, layer(60, 50, slice(0, 60), slice(12, 50))))
 
 
 def test_a_turned_picture_is_turned_upright(app: ModuleType):

@@ -1,7 +1,9 @@
 """Tests of the page as a program over HTTP."""
 
 import importlib.util
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -78,3 +80,21 @@ def test_the_mcp_switch_never_starts_without_mcp(tmp_path: Path):
     with running_page(model, tmp_path, NGAN_MCP="1") as address:
         schema = httpx.get(f"{address}gradio_api/mcp/schema", timeout=60).json()
         assert sorted(tool["name"] for tool in schema) == ["find_damage", "inpaint"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0, 2])
+def test_ctrl_c_in_the_seconds_of_imports_ends_it_in_silence(tmp_path: Path, seconds: float):
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # also where tests do not
+    code = f"{heard}; import runpy; runpy.run_path('app.py', run_name='__main__')"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_TEMP_DIR": str(tmp_path)}
+    page = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    while not list(tmp_path.glob("ngan/*")):  # made by its first lines
+        assert page.poll() is None
+        time.sleep(0.01)
+    time.sleep(seconds)
+    page.send_signal(signal.SIGINT)
+    assert page.communicate(timeout=60)[0] == b"" and page.returncode == 130
+    assert not list(tmp_path.glob("ngan/*"))

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import test_app_browser
 from editor import Editor
-from test_app_browser import CANVAS, PHONE, POINTS, check_stroke, opened, status
+from PIL import Image
+from test_app_browser import CANVAS, PHONE, POINTS, check_stroke, fill, opened, status
 from test_app_result import inside
 
 pytestmark = pytest.mark.slow
@@ -36,3 +37,23 @@ def test_on_a_phone_that_lies_canvas_and_fill_are_seen_at_once_and_then_the_resu
         editor.stroke(POINTS)
         check_stroke(page, url, picture)
         assert inside(page.locator("#slider img").nth(1).bounding_box(), screen)
+
+
+@pytest.mark.parametrize("height", [600, 650])
+def test_on_a_low_screen_canvas_and_fill_are_seen_at_once_and_then_the_result_and_its_download(
+    browser, url: str, tmp_path: Path, height: int
+):
+    screen = {"x": 0, "y": 0, "width": 1366, "height": height}
+    Image.linear_gradient("L").resize((480, 600)).save(tmp_path / "photo.png")
+    with opened(browser, url, f"low-{height}", viewport={"width": 1366, "height": height}) as page:
+        editor, button = Editor(page, (614, 768)), page.locator("#fill")
+        assert inside(button.bounding_box(), screen)
+        editor.open(tmp_path / "photo.png")
+        status(page, "No face was found")
+        assert all(inside(part.bounding_box(), screen) for part in (editor.root, button))
+        editor.stroke([(300, 250), (460, 250)])
+        before, after = fill(page, url)
+        changed = (after != before).any(axis=-1)
+        assert changed[195, 240:350].mean() > 0.8 and not changed[230:].any()
+        parts = (editor.root, button, page.locator("#slider img").nth(1), page.locator("#download"))
+        assert all(inside(part.bounding_box(), screen) for part in parts)

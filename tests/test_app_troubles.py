@@ -1,5 +1,6 @@
 """Tests of the page in headless Chromium: slow or lost lines, paint that is replaced, squares hard to hold."""
 
+import base64
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,6 +113,31 @@ def test_it_is_said_at_once_that_a_file_is_opened(browser, url: str, picture: Pa
                 status(page, before)
                 assert not page.locator("#status p").filter(has_text=after).is_visible()
             status(page, after)
+
+
+def test_of_two_files_dropped_at_once_the_one_that_is_taken_is_named(browser, url: str, picture: Path):
+    with opened(browser, url, "two-files") as page:
+        editor, besides = Editor(page, CANVAS), page.locator("#status .besides")
+        page.evaluate(
+            """data => {
+                const given = new DataTransfer();
+                for (const name of ['a.png', 'b.png']) {
+                    const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+                    given.items.add(new File([bytes], name, { type: 'image/png' }));
+                }
+                const options = { bubbles: true, cancelable: true, dataTransfer: given };
+                document.querySelector('#editor').dispatchEvent(new DragEvent('drop', options));
+            }""",
+            base64.b64encode(picture.read_bytes()).decode(),
+        )
+        status(page, "No face was found")
+        assert "of the 2, only a.png was taken" in besides.inner_text()
+        page.locator("#fill").click()
+        status(page, "Nothing is painted")
+        assert not besides.inner_text()
+        editor.wait_for_picture()
+        editor.stroke(POINTS)
+        check_stroke(page, url, picture)
 
 
 def test_it_is_said_that_a_photo_is_opened_until_it_is_on_the_canvas(browser, url: str, picture: Path):

@@ -1,0 +1,51 @@
+"""Tests of the page in headless Chromium: whether it asks before what was painted is gone."""
+
+from pathlib import Path
+
+import pytest
+import test_app_browser
+from editor import Editor
+from test_app_browser import CANVAS, POINTS, downloaded, fill, opened, status
+from test_app_result import painted
+
+pytestmark = pytest.mark.slow
+
+browser, url, picture = test_app_browser.browser, test_app_browser.url, test_app_browser.picture
+
+
+def test_leaving_asks_first_while_there_is_paint_in_no_downloaded_result(browser, url: str, picture: Path):
+    with opened(browser, url, "leaving") as page:
+        asked = []
+        page.on("dialog", lambda question: (asked.append(question.type), question.dismiss()))
+
+        def leave() -> bool:
+            """Whether it is asked; if so, the answer is to stay, else the page is there anew."""
+            asked.clear()
+            page.evaluate("window.stays = true; setTimeout(() => location.reload())")
+            page.wait_for_timeout(1500)
+            assert asked == ["beforeunload"] * len(asked) and page.evaluate("window.stays === true") == bool(asked)
+            return bool(asked)
+
+        def open_and_paint() -> Editor:
+            editor = Editor(page, CANVAS)
+            editor.open(picture)
+            status(page, "No face was found")
+            editor.stroke(POINTS[:2])
+            return editor
+
+        undo = open_and_paint().root.get_by_label("Undo", exact=True)
+        mine = painted(page)
+        assert leave() and (painted(page) == mine).all()
+        undo.click()
+        assert not leave()
+        editor = open_and_paint()
+        fill(page, url)
+        assert leave()
+        editor.stroke(POINTS[1:])
+        downloaded(page)
+        assert leave()  # the last stroke is in no result
+        page.locator("#hole").click()
+        status(page, "A random hole")
+        fill(page, url)
+        downloaded(page)
+        assert not leave()
