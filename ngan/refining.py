@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from ngan.average import EMA
 from ngan.data import load_faces
+from ngan.disk import plain_os_errors, whole_folder
 from ngan.features import ImageFeatures, load_features
 from ngan.hub import CRISP
 from ngan.layers import activate, initialise
@@ -176,10 +177,16 @@ class RefinerTraining:
         return projected_adversarial_loss([logits], mask), feature_matching_loss(features, wanted)
 
     def save(self, folder: Path) -> None:
-        """Write the refiner's average, as `Refiner.from_pretrained` reads it, and the critic beside it."""
-        with self.average.applied(self.refiner):
-            self.refiner.save_pretrained(folder)
-        save_file({name: weight.contiguous() for name, weight in self.critic.state_dict().items()}, folder / _CRITIC)
+        """Write the refiner's average, as `Refiner.from_pretrained` reads it, and the critic, or leave what is there.
+
+        Raises:
+            OSError: the disk is full, or the folder cannot be written.
+        """
+        critic = {name: weight.contiguous() for name, weight in self.critic.state_dict().items()}
+        with whole_folder(folder) as new, plain_os_errors(folder):
+            with self.average.applied(self.refiner):
+                self.refiner.save_pretrained(new)
+            save_file(critic, new / _CRITIC)
 
 
 def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
@@ -192,10 +199,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says; return the exit code: 0, or 2 if it cannot."""
     options = _parser().parse_args(arguments)
     try:
-        training = _prepare(options)
+        _run(_prepare(options), options)
     except (OSError, ValueError, SafetensorError) as error:
         print(f"refining: error: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _run(training: RefinerTraining, options: argparse.Namespace) -> None:
+    folder = options.output_dir / "model"
     begin, saved = time.monotonic(), 0.0
     with tqdm(desc="refining", unit="it") as bar:
         while (minutes := (time.monotonic() - begin) / 60) < options.minutes:
@@ -206,11 +218,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()})
             bar.update()
             if minutes - saved > _SAVE_EVERY:
-                training.save(options.output_dir)
+                training.save(folder)
                 saved = minutes
-    training.save(options.output_dir)
-    print(f"{training.updates} updates; the refiner is {options.output_dir}")
-    return 0
+    training.save(folder)
+    print(f"{training.updates} updates; the refiner is {folder}")
 
 
 def _prepare(options: argparse.Namespace) -> RefinerTraining:
@@ -238,7 +249,7 @@ def _parser() -> argparse.ArgumentParser:
         "--faces", type=int, default=2400, help="faces that a model fills, the first of the set (2400)"
     )
     parser.add_argument("--model", default=CRISP.name, help=f"model that fills: folder, Hub id or name ({CRISP.name})")
-    parser.add_argument("--output_dir", type=Path, required=True, help="folder for the refiner")
+    parser.add_argument("--output_dir", type=Path, required=True, help="folder of which model/ will be the refiner")
     parser.add_argument(
         "--init_from", type=Path, help="folder of a refiner to go on from; its critic too, if it is there"
     )

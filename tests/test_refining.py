@@ -84,14 +84,14 @@ def test_a_run_writes_a_refiner_that_the_next_one_goes_on_from(places, tmp_path)
     model, pictures = map(str, places)
     given = ["--dataset", pictures, "--model", model, "--batch_size", "2"]
     assert main([*given, "--output_dir", str(tmp_path / "a"), "--minutes", "0.02"]) == 0
-    first = Refiner.from_pretrained(tmp_path / "a")
+    first = Refiner.from_pretrained(tmp_path / "a" / "model")
     assert first.image_size == 128
-    again = ["--init_from", str(tmp_path / "a"), "--learning_rate", "1e-12", "--minutes", "0.02"]
+    again = ["--init_from", str(tmp_path / "a" / "model"), "--learning_rate", "1e-12", "--minutes", "0.02"]
     assert main([*given, "--output_dir", str(tmp_path / "b"), *again]) == 0
-    second = Refiner.from_pretrained(tmp_path / "b")
+    second = Refiner.from_pretrained(tmp_path / "b" / "model")
     for own, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.allclose(own, other, atol=1e-6)
-    critics = [load_file(tmp_path / name / "critic.safetensors") for name in "ab"]
+    critics = [load_file(tmp_path / name / "model" / "critic.safetensors") for name in "ab"]
     assert all(torch.allclose(critics[0][name], critics[1][name], atol=1e-6) for name in critics[0])
 
 
