@@ -17,8 +17,9 @@ from packaging.utils import canonicalize_name
 from torch.utils.flop_counter import FlopCounterMode
 
 from ngan.config import TrainConfig
-from ngan.hub import EMBEDDED
+from ngan.hub import EMBEDDED, REFINER
 from ngan.model import NGAN
+from ngan.refiner import Refiner
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -73,6 +74,8 @@ def test_size_and_cost_are_those_of_the_embedded_model():
     assert f"{sum(p.numel() for p in model.parameters()):,} parameters" in README
     for part in (model.code_generator, model.image_generator):
         assert f"{sum(p.numel() for p in part.parameters()):,}" in README
+    refiner = Refiner.from_pretrained(REFINER)
+    assert f"{sum(p.numel() for p in refiner.parameters()):,} parameters" in README
     size = model.image_size
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 3, size, size), torch.zeros(1, 1, size, size))

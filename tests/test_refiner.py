@@ -118,3 +118,12 @@ def test_a_package_without_it_fills_all_the_same(monkeypatch, tmp_path):
         assert np.array_equal(filled[~hole], photo[~hole]) and not np.array_equal(filled, photo)
     finally:
         embedded_refiner.cache_clear()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_draws_what_the_cpu_does():
+    given, mask, cuda = image(), torch.ones(1, 1, 128, 128), torch.device("cuda")
+    drawn = refine(embedded_refiner(cuda), given, mask, 1.0, torch.float32)
+    assert drawn.device == CPU
+    assert (drawn - refine(embedded_refiner(CPU), given, mask, 1.0, torch.float32)).abs().max() < 0.01
