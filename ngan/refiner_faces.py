@@ -11,7 +11,7 @@ from ngan.data import mirror, to_float, to_uint8
 from ngan.layers import coordinates
 from ngan.looks import draw_looks
 from ngan.masks import composite, make_masks, uniform
-from ngan.refiner import FACTOR
+from ngan.refiner import FACTOR, blurred
 from ngan.runner import Runner
 
 # Side of the faces, of the doubled grid's: a data set's are seldom larger, and a critic compares with what there is.
@@ -106,14 +106,6 @@ class Faces:
 def _window(corner: torch.Tensor, side: int) -> tuple[slice, slice, slice]:
     top, left = corner.tolist()
     return slice(None), slice(top, top + side), slice(left, left + side)
-
-
-def blurred(image: torch.Tensor, sigma: float, reach: int = 3) -> torch.Tensor:
-    """Blur (N, C, H, W) by a Gaussian."""
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).expand(image.shape[1], 1, 1, -1)
-    across = F.conv2d(F.pad(image, (reach, reach, 0, 0), mode="reflect"), kernel, groups=image.shape[1])
-    return F.conv2d(F.pad(across, (0, 0, reach, reach), mode="reflect"), kernel.transpose(2, 3), groups=image.shape[1])
 
 
 def resized(image: torch.Tensor, side: int) -> torch.Tensor:

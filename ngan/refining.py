@@ -38,8 +38,8 @@ from ngan.losses import (
 )
 from ngan.masks import composite
 from ngan.model import NGAN
-from ngan.refiner import FACTOR, Refiner
-from ngan.refiner_faces import SHARE, Faces, blurred, resized
+from ngan.refiner import FACTOR, Refiner, blurred
+from ngan.refiner_faces import SHARE, Faces, resized
 
 _SHALLOW = 2  # grids of ImageNet features that are compared
 _CRITIC_FROM = 0.06  # of the run: the refiner learns from the critic from then on
@@ -256,9 +256,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=45, help="how long to train (45)")
     parser.add_argument("--batch_size", type=int, default=16, help="windows of an update, half of them fills (16)")
     parser.add_argument("--learning_rate", type=float, default=4e-4, help="of refiner and critic, at first (4e-4)")
-    parser.add_argument("--lambda_adversarial", type=float, default=0.3, help="weight of the adversarial loss (0.3)")
+    parser.add_argument("--lambda_adversarial", type=float, default=0.05, help="weight of the adversarial loss (0.05)")
     parser.add_argument("--lambda_feature_matching", type=float, default=0.1, help="of feature matching (0.1)")
-    parser.add_argument("--lambda_perceptual", type=float, default=0.5, help="of the perceptual loss (0.5)")
+    parser.add_argument("--lambda_perceptual", type=float, default=2.0, help="of the perceptual loss (2)")
     parser.add_argument("--seed", type=int, default=0, help="of all draws (0)")
     return parser
 
