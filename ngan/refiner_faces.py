@@ -24,13 +24,13 @@ _ALL_BLURRED = 0.3  # share of the pairs blurred everywhere
 
 @dataclass
 class Windows:
-    """Windows of a batch, half of which are at hand.
+    """Windows of a batch: fills or pairs.
 
     Attributes:
         image: (N, 3, s, s), [-1, 1], what the refiner is given, and
         mask: (N, 1, s, s), {0, 1}, 1 = filled, and
         position: (N, 2, s, s), of its cells in the face's square.
-        truth: (N, 3, S, S), [-1, 1], real faces, S = 48 image_size / 128 x 2.
+        truth: (N, 3, S, S), [-1, 1], real faces, S = 0.75 times the model's `image_size`.
     """
 
     image: torch.Tensor

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from ngan.average import EMA
 from ngan.data import load_faces
 from ngan.disk import plain_os_errors, whole_folder
-from ngan.features import ImageFeatures, load_features
+from ngan.features import STRIDE, ImageFeatures, load_features
 from ngan.hub import CRISP
 from ngan.layers import activate, initialise
 from ngan.losses import (
@@ -41,6 +41,7 @@ from ngan.model import NGAN
 from ngan.refiner import FACTOR, Refiner, blurred
 from ngan.refiner_faces import SHARE, Faces, resized
 
+_SIZES = 4 * STRIDE  # a face has a multiple of so many pixels: so do windows of what `ImageFeatures` reads
 _SHALLOW = 2  # grids of ImageNet features that are compared
 _CRITIC_FROM = 0.06  # of the run: the refiner learns from the critic from then on
 _R1_EVERY, _GAMMA = 16, 5.0
@@ -230,6 +231,8 @@ def _prepare(options: argparse.Namespace) -> RefinerTraining:
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     size = NGAN.from_pretrained(options.model).image_size
+    if size % _SIZES:
+        raise ValueError(f"--model {options.model}: faces of {size} pixels; must be a multiple of {_SIZES}")
     refiner, critic = Refiner(image_size=size), RefinerCritic()
     if options.init_from:
         refiner = Refiner.from_pretrained(options.init_from)

@@ -95,6 +95,20 @@ def test_a_run_writes_a_refiner_that_the_next_one_goes_on_from(places, tmp_path)
     assert all(torch.allclose(critics[0][name], critics[1][name], atol=1e-6) for name in critics[0])
 
 
+def test_models_whose_windows_the_features_cannot_read_are_refused(places, tmp_path, capsys):
+    NGAN(code_width=8, image_width=8, blocks=1, attention_every=0, image_size=64).save_pretrained(tmp_path / "small")
+    arguments = [
+        "--dataset",
+        str(places[1]),
+        "--model",
+        str(tmp_path / "small"),
+        "--output_dir",
+        str(tmp_path / "out"),
+    ]
+    assert main(arguments) == 2
+    assert "faces of 64 pixels; must be a multiple of 128" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
