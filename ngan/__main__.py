@@ -225,6 +225,9 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not take the mean with the mirror image: twice as fast in the networks, and a little worse",
     )
+    inpaint.add_argument(
+        "--no-refiner", action="store_true", help="enlarge what the networks filled without drawing it in more detail"
+    )
     rows = inpaint.add_argument_group("instead of FACE and MASK")
     rows.add_argument(
         "--dataset",

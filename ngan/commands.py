@@ -57,8 +57,8 @@ def _inpaint(options: argparse.Namespace, share: Share) -> int:
     refused = dict(list(refused.items())[share.rank :: share.count])
     outcome, start = Outcome(), time.perf_counter()
     if tasks or refused or share.count == 1:
-        how = {"backend": options.backend, "self_ensemble": not options.no_self_ensemble}
-        inpainter = _load(options.model, _device(options, share), **how)
+        how = {"self_ensemble": not options.no_self_ensemble, "refined": not options.no_refiner}
+        inpainter = _load(options.model, _device(options, share), backend=options.backend, **how)
         _check_places(next((task.target for task in tasks if not is_done(task, options.overwrite)), None), report)
         for folder in set() if single else {task.target.parent for task in tasks}:
             remove_stale(folder)

@@ -23,7 +23,7 @@ FACTOR = 2  # sides of the refined grid, in those of the network's
 _DILATIONS = (1, 2, 1, 2, 1, 1)
 # What it adds is blurred by a Gaussian of so many cells of the refined grid: training compares no fill's details of
 # that size with real ones, and rims of hair and faces came out dotted.
-_SOFT = 0.5
+_SOFT = 0.35
 
 
 class Refiner(

@@ -5,9 +5,11 @@ import pytest
 import torch
 from launching import draw_face
 from painting import box_mask
+from PIL import Image
 from torch.nn import functional as F
 
 from ngan import refiner as refiner_module
+from ngan.__main__ import main
 from ngan.framing import Face
 from ngan.inference import Inpainter
 from ngan.model import NGAN
@@ -105,6 +107,18 @@ def test_black_and_white_photos_stay_so():
     photo, hole = np.stack([grey] * 3, axis=-1), box_mask(400, 400)
     final = np.asarray(Inpainter(model(), CPU)(photo, hole, [Face(200, 200, 400)])).astype(int)
     assert np.abs(final - final.mean(axis=-1, keepdims=True))[hole].max() <= 1
+
+
+def test_the_command_leaves_it_out_if_asked(tmp_path):
+    model().save_pretrained(tmp_path / "model")
+    face, mask = draw_face(1, 400), Image.fromarray(box_mask(400, 400))
+    face.save(tmp_path / "face.png")
+    mask.save(tmp_path / "mask.png")
+    given = [str(tmp_path / name) for name in ("face.png", "mask.png")] + ["--model", str(tmp_path / "model")]
+    for refined, more in ((True, []), (False, ["--no-refiner"])):
+        assert main(["inpaint", *given, "-o", str(tmp_path / "out.png"), "--overwrite", *more]) == 0
+        expected = Inpainter(tmp_path / "model", CPU, refined=refined)(face, mask)
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), np.asarray(expected))
 
 
 def test_a_package_without_it_fills_all_the_same(monkeypatch, tmp_path):
