@@ -197,13 +197,16 @@ def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the command line says; return the exit code: 0, or 2 if it cannot."""
+    """Train as the command line says; return the exit code: 0, 2 if it cannot, or 130 if Ctrl-C ended it."""
     options = _parser().parse_args(arguments)
     try:
         _run(_prepare(options), options)
     except (OSError, ValueError, SafetensorError) as error:
         print(f"refining: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"refining: interrupted; {options.output_dir / 'model'} holds what was saved last", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -218,6 +221,8 @@ def _run(training: RefinerTraining, options: argparse.Namespace) -> None:
             losses = training.update(rate, heard=spent >= _CRITIC_FROM)
             bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()})
             bar.update()
+            if not all(map(math.isfinite, losses.values())):
+                raise ValueError(f"update {training.updates}: losses are not finite; lower --learning_rate")
             if minutes - saved > _SAVE_EVERY:
                 training.save(folder)
                 saved = minutes

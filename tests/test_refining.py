@@ -126,3 +126,11 @@ def test_what_cannot_be_used_is_told_in_a_line(places, tmp_path, capsys, given, 
     error = capsys.readouterr().err
     assert message in error and error.startswith("refining: error:") and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_losses_that_are_no_numbers_end_a_run_and_nothing_is_written(places, tmp_path, capsys):
+    model, pictures = map(str, places)
+    given = ["--dataset", pictures, "--model", model, "--output_dir", str(tmp_path), "--batch_size", "2"]
+    assert main([*given, "--minutes", "1", "--learning_rate", "1e30"]) == 2
+    assert "losses are not finite; lower --learning_rate" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
