@@ -33,6 +33,7 @@ def tab_to(page, name: str) -> None:
 def test_the_whole_job_is_done_by_keys(browser, url: str, picture: Path):
     with opened(browser, url, "keys") as page:
         editor, press = Editor(page, CANVAS), page.keyboard.press
+        page.on("filechooser", lambda _: None)  # so that it is listened for before the key is pressed
         tab_to(page, "Open a photo")
         with page.expect_file_chooser() as chooser:
             press("Enter")
