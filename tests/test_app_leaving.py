@@ -41,5 +41,8 @@ def test_leaving_asks_first_while_there_is_paint_in_no_downloaded_result(browser
         editor = open_and_paint()
         fill(page, url)
         assert leave()
+        editor.stroke(POINTS[1:])
         downloaded(page)
+        assert leave()  # the last stroke is in no result
+        editor.root.get_by_label("Undo", exact=True).click()
         assert not leave()
