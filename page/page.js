@@ -261,7 +261,9 @@
       await add_layers(urls);
       const layers = before;
       const undo = () => setTimeout(() => add_layers(layers)); // later, as it clears the list that Undo goes by
-      if (layers.length) await canvas.execute_command({ name: 'Paint', execute: () => {}, undo });
+      if (!layers.length) return;
+      await canvas.execute_command({ name: 'Paint', execute: () => {}, undo });
+      window.dispatchEvent(new Event('painted')); // for leaving.js
     };
   };
   // The tools cover no part of a photo. On a phone, where they lie above and below, it is as wide as the canvas if they

@@ -10,6 +10,12 @@ from test_app_result import painted
 
 pytestmark = pytest.mark.slow
 
+# what the server paints is on the canvas a while after its words are there
+SLOW_PAINT = """() => {
+  const add = window.editor.add_layers_from_url;
+  window.editor.add_layers_from_url = (urls) => new Promise((done) => setTimeout(done, 1000)).then(() => add(urls));
+}"""
+
 browser, url, picture = test_app_browser.browser, test_app_browser.url, test_app_browser.picture
 
 
@@ -45,4 +51,11 @@ def test_leaving_asks_first_while_there_is_paint_in_no_downloaded_result(browser
         downloaded(page)
         assert leave()  # the last stroke is in no result
         editor.root.get_by_label("Undo", exact=True).click()
+        assert not leave()
+        open_and_paint()
+        page.evaluate(SLOW_PAINT)
+        page.locator("#hole").click()
+        status(page, "A random hole")
+        fill(page, url)
+        downloaded(page)
         assert not leave()
