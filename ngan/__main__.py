@@ -22,6 +22,7 @@ try:  # they take seconds, in which Ctrl-C is to end as it does later
     from ngan.hub import CRISP, EMBEDDED
     from ngan.masks import MASK_KINDS
     from ngan.onnx_model import OPSET
+    from ngan.options import Parser
     from ngan.runner import BACKENDS
     from ngan.saving import FORMATS, JPEG, LOSSLESS
 except KeyboardInterrupt:
@@ -75,12 +76,13 @@ it needs more packages: pip install onnx onnxscript onnxruntime
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(Parser):
     def error(self, message: str) -> NoReturn:
+        question = self.nearest(message)
         if message.startswith("unrecognized arguments") and not message.split()[2].startswith("-"):
             filling = self.prog.endswith(" inpaint")
             message += "; a pattern such as 'photos/*.jpg' needs quotes" if filling else "; --model names a model"
-        self.exit(2, f"ngan: error: {message} ({self.prog} --help tells more)\n")
+        self.exit(2, f"ngan: error: {message}{question} ({self.prog} --help tells more)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -238,7 +240,7 @@ def _add_inpaint_options(inpaint: argparse.ArgumentParser) -> None:
     _add_dataset_config_option(rows)
     rows.add_argument("--split", help="split of the data set (default: train)")
     _add_image_column_option(rows)
-    rows.add_argument("--mask-column", "--mask_column", metavar="M", help="of the masks; without it, --find-damage")
+    rows.add_argument("--mask-column", metavar="M", help="of the masks; without it, --find-damage")
     _add_model_option(inpaint)
     _add_device_option(inpaint)
 
@@ -312,7 +314,6 @@ def _add_device_option(parser: argparse.ArgumentParser) -> None:
 def _add_dataset_config_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--dataset-config-name",
-        "--dataset_config_name",
         metavar="NAME",
         type=values.configuration,
         help="configuration (subset) of the data set (default: its default or only one)",
@@ -320,7 +321,7 @@ def _add_dataset_config_option(parser: argparse._ActionsContainer) -> None:
 
 
 def _add_image_column_option(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--image-column", "--image_column", metavar="C", help="of the faces, where there are several")
+    parser.add_argument("--image-column", metavar="C", help="of the faces, where there are several")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from ngan.licenses import LICENSES, license_rule
 from ngan.losses import DISTANCES
 from ngan.masks import MASK_KINDS
 from ngan.optimizers import OPTIMIZERS
+from ngan.options import Parser, did_you_mean
 
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -273,7 +274,7 @@ def parse_config(arguments: list[str] | None = None) -> tuple[TrainConfig, bool]
         ValueError: an unknown or impossible value, or a configuration file that is not one.
         SystemExit: an unknown option, as argparse does.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         usage="%(prog)s --dataset PATH_OR_ID --output_dir DIR [--FIELD VALUE ...] [--config FILE] [--dry-run]",
         description="Train NGAN: face inpainting by a nested GAN.",
         allow_abbrev=False,
@@ -329,7 +330,8 @@ def _read_config(path: Path, fields: dict[str, dataclasses.Field]) -> dict[str, 
         raise ValueError(f"--config {path}: holds {type(values).__name__}, must be an object of fields")
     unknown = sorted(values.keys() - fields.keys())
     if unknown:
-        raise ValueError(f"--config {path}: unknown field {', '.join(unknown)}")
+        question = did_you_mean(unknown, {name: name for name in fields})
+        raise ValueError(f"--config {path}: unknown field {', '.join(unknown)}{question}")
     for name, value in values.items():
         kind = fields[name].type
         if kind is float and type(value) is int:

@@ -164,6 +164,31 @@ def test_an_unknown_option_or_value_ends_with_usage(arguments, capsys):
     assert len(usage) < 4 and "--output_dir" in " ".join(usage)  # not all of the fields, which --help lists
 
 
+@pytest.mark.parametrize(
+    ("words", "question"),
+    [
+        ("--batchsize 4", "; did you mean --batch_size?"),
+        ("--outputdir=x --sed 1", "; did you mean --output_dir, --seed?"),
+        ("--zzz 1", ""),
+    ],
+)
+def test_an_option_that_is_nearly_right_is_told(words, question, capsys):
+    with pytest.raises(SystemExit):
+        parse_config(words.split())
+    assert capsys.readouterr().err.endswith(f"unrecognized arguments: {words}{question}\n")
+
+
+def test_dashes_in_an_option_are_underscores_but_not_in_its_value():
+    config, dry_run = parse_config(["--batch-size=4", "--output-dir", "a-b_c", "--recipe", "paper", "--dry_run"])
+    assert (config.batch_size, config.output_dir) == (4, "a-b_c") and dry_run
+
+
+def test_a_field_of_a_file_that_is_nearly_right_is_told(tmp_path):
+    (tmp_path / "run.json").write_text('{"batchsize": 4}')
+    with pytest.raises(ValueError, match=r"run.json: unknown field batchsize; did you mean batch_size\?$"):
+        parse_config(["--config", str(tmp_path / "run.json")])
+
+
 def test_help_says_of_each_field_what_its_comment_says(capsys, monkeypatch):
     comments = field_comments(TrainConfig)
     assert comments.keys() == {field.name for field in dataclasses.fields(TrainConfig)}

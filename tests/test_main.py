@@ -243,12 +243,17 @@ def test_each_process_has_the_device_that_the_launcher_means(here, model, monkey
     [
         ([], "COMMAND"),
         (["inpaint", "a.png", "b.png", "c.png", "-o", "o"], "c.png; a pattern such as 'photos/*.jpg' needs quotes"),
-        (["inpaint", "a.png", "m.png", "-o", "o.png", "--format", "gif"], "choose from 'lossless', 'same'"),
+        (
+            ["inpaint", "a.png", "m.png", "-o", "o.png", "--format", "gif"],
+            "--format: invalid choice: 'gif' (choose",
+        ),
         (["export"], "-o/--out"),
         (["info", "org/name"], "org/name; --model names a model (python -m ngan info --help tells more)"),
         (["info", "--device", "cpu"], "unrecognized arguments: --device cpu (python -m ngan info --help"),
         (["info", "--model", ""], "--model: its value is empty; name a folder or a Hub id, or leave it out"),
         (["paint"], "invalid choice: 'paint'"),
+        (["evaluate", "--dataset", "d", "--of_frame"], "arguments: --of_frame; did you mean --off-frame? (python -m"),
+        (["info", "--zz"], "unrecognized arguments: --zz (python -m ngan info --help"),
         (["inpaint", "", "--find-damage", "-o", "e"], "FACE: its value is empty; name a file, a folder or a pattern"),
         (["inpaint", "a.png", "", "-o", "e.png"], "MASK: its value is empty; name a file or a folder"),
         (["inpaint", "a.png", "m.png", "-o", ""], "-o/--out: its value is empty; name a file or a folder"),
