@@ -9,12 +9,15 @@ from torch.nn import functional as F
 from ngan import prepared
 from ngan.model import NGAN
 from ngan.prepared import PreparedNGAN, can_prepare
-from ngan.runner import Runner
+from ngan.runner import Runner, has_bfloat16
 
 PARTS = ("code_image", "location", "image", "composite")
 TINY = {"code_width": 8, "image_width": 8, "blocks": 3, "attention_every": 2, "image_size": 32}
 
 pytestmark = pytest.mark.skipif(not can_prepare(), reason="not an x86 CPU with oneDNN")
+in_bfloat16 = pytest.mark.skipif(
+    not has_bfloat16(), reason="this CPU does not compute in bfloat16; nothing is prepared"
+)
 
 
 def network(**given: int) -> NGAN:
@@ -57,6 +60,7 @@ def test_float32_differs_by_rounding_only(given: dict, shape: tuple[int, int, in
         assert (got - wanted).abs().max() <= 4e-6 * max(1.0, wanted.abs().max()), name
 
 
+@in_bfloat16
 @pytest.mark.parametrize("masked", [True, False])
 def test_bfloat16_is_as_close_to_float32_as_autocast_is(masked: bool):
     model, (image, mask) = network(), pictures(4, 64, 64)
@@ -72,7 +76,7 @@ def test_bfloat16_is_as_close_to_float32_as_autocast_is(masked: bool):
         assert 0 < (got - wanted).square().mean() < 2 * (other - wanted).square().mean(), name
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=in_bfloat16)])
 def test_known_pixels_come_back_bit_for_bit(dtype: torch.dtype):
     image, mask = pictures(2, 40, 36)
     found = PreparedNGAN(network(), dtype)(image, mask).composite
@@ -92,8 +96,9 @@ def test_the_model_stays_as_it_is_and_later_changes_to_it_make_no_difference():
     assert torch.equal(fast(image, mask).image, first)
 
 
-def test_threads_with_pictures_of_different_sizes_do_not_disturb_each_other():
-    fast = PreparedNGAN(network(), torch.bfloat16)
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=in_bfloat16)])
+def test_threads_with_pictures_of_different_sizes_do_not_disturb_each_other(dtype: torch.dtype):
+    fast = PreparedNGAN(network(), dtype)
     given = [pictures(1, side, side + 8) for side in (32, 40, 48, 56)] * 6
     alone = [fast(*each).image for each in given[:4]]
     with ThreadPoolExecutor(4) as pool:
@@ -139,7 +144,7 @@ def test_shapes_that_do_not_fit_are_refused_as_the_model_refuses_them():
             fast(image, mask)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=in_bfloat16)])
 def test_a_runner_prepares_where_it_can_and_fills_alike_where_it_cannot(monkeypatch, precision: str):
     image, mask = pictures(2, 32, 32)
     prepares = []
