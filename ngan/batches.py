@@ -17,7 +17,7 @@ from ngan.config import TrainConfig
 from ngan.data import FaceSet, StreamedFaces, draw_mirrored, load_faces, mirror, stream_faces, to_float
 from ngan.draws import Batch, Draws, draw, join_draws
 from ngan.reframing import source_size
-from ngan.stopping import outlive_the_end_signal
+from ngan.stopping import deafen_tracker, outlive_the_end_signal
 
 _BLOCK = 16  # pictures in a row whose damage is drawn together: one by one is much slower
 
@@ -114,6 +114,8 @@ def make_batches(
     number = step * config.gradient_accumulation_steps
     if config.num_workers < 0:
         config = dataclasses.replace(config, num_workers=workers_for_a_gpu() if pin else 0)
+    if config.num_workers:
+        deafen_tracker()
     if config.streaming:
         faces = stream_faces(
             config.dataset, config.split, seed=config.seed, rank=rank, world_size=world_size, **common

@@ -24,12 +24,12 @@ def plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool]
     for name in ("dataset_config_name", "split", "image_column", "mask_column"):
         if getattr(options, name) is not None:
             raise ValueError(f"--{name.replace('_', '-')} belongs to --dataset, which is not given")
-    if options.mask is not None and not options.mask.exists():
-        raise FileNotFoundError(f"{options.mask}: no such file or folder")
+    if options.mask is not None:
+        _check_is_there(options.mask)
     face, mask, out, metadata = Path(options.face), options.mask, Path(options.out), not options.strip_metadata
-    if not face.is_dir() and (face.exists() or not set("*?[") & set(options.face)):
-        if not face.exists():
-            raise FileNotFoundError(f"{face}: no such file or folder")
+    # `os.path`, not `Path`: before Python 3.14, that raises what is in a folder that cannot be read
+    if not os.path.isdir(face) and (os.path.exists(face) or not set("*?[") & set(options.face)):
+        _check_is_there(face)
         return [_plan_file(options, face)], {}, True
     if mask is not None and not mask.is_dir():
         if not face.is_dir() and not glob.glob(options.face, recursive=True):
@@ -45,6 +45,13 @@ def plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool]
         if folder is not None and base.resolve() in folder.resolve().parents:
             raise ValueError(f"{folder} lies within {base}: with --recursive its pictures would be filled too")
     return *file_tasks(base, faces, mask, out, options.format, metadata), False
+
+
+def _check_is_there(path: Path) -> None:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{path}: no such file or folder") from None
 
 
 def is_folder(out: str) -> bool:

@@ -2,11 +2,13 @@
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
 
@@ -114,3 +116,18 @@ def outlive_the_end_signal(_: int) -> None:
     for number in (signal.SIGTERM, *hang_ups()):
         signal.signal(number, lambda *_: signal.alarm(30))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def deafen_tracker() -> None:
+    """Have multiprocessing's resource tracker outlive a terminal that closes, as it does Ctrl-C and SIGTERM by itself.
+
+    Where workers are not forked, as by default from Python 3.14 on, its death would be told in tracebacks. To be
+    called before the first worker starts.
+    """
+    if multiprocessing.get_all_start_methods()[0] == "fork" or not hasattr(signal, "pthread_sigmask"):
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, hang_ups())  # which it inherits
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -77,9 +77,10 @@ def list_pictures(where: str, recursive: bool, without: Sequence[Path] = ()) -> 
         OSError: the folder cannot be read.
     """
     base = Path(where)
-    if base.is_dir() and recursive:
+    is_folder = os.path.isdir(where)  # `Path.is_dir` raises in a folder that cannot be read, until Python 3.14
+    if is_folder and recursive:
         found = _below(base, {folder.resolve() for folder in without})
-    elif base.is_dir():
+    elif is_folder:
         found = (path for path in base.iterdir() if ends_like_picture(path) and not os.path.isdir(path))
     else:
         fixed = [part for part in base.parts[:-1]]
@@ -97,7 +98,7 @@ def list_pictures(where: str, recursive: bool, without: Sequence[Path] = ()) -> 
         if not any(part.startswith(".") for part in path.relative_to(base).parts) and not _is_special(path)
     ]
     if not pictures:
-        raise ValueError(f"{where} {'holds' if Path(where).is_dir() else 'matches'} no picture")
+        raise ValueError(f"{where} {'holds' if is_folder else 'matches'} no picture")
     return base, sorted(set(pictures))  # a pattern may match one several times
 
 
