@@ -102,6 +102,23 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Tell whether there is a file or folder, links followed.
+
+    `Path.exists` does so too, but says from Python 3.14 on that nothing is there where it may not be looked.
+
+    Raises:
+        PermissionError: a folder above it may not be entered.
+    """
+    try:
+        os.stat(path)
+    except PermissionError:
+        raise
+    except (OSError, ValueError):  # the latter: no name of a file, as of one with a null character
+        return False
+    return True
+
+
 def is_written_in_place(path: Path) -> bool:
     """Tell whether a file may not be replaced: a pipe, a device, or a link as /dev/stdout, whatever it leads to."""
     if path.is_symlink() and path.parent.resolve().parts[1:2] in (("dev",), ("proc",)):

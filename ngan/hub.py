@@ -9,6 +9,8 @@ from typing import Any
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+from ngan.disk import is_there
+
 _PRETRAINED = Path(__file__).parent / "pretrained"
 EMBEDDED = _PRETRAINED / "ngan-celeba-128"  # the closest to the truth
 CRISP = _PRETRAINED / "ngan-celeba-128-crisp"  # the nearest to real faces
@@ -42,7 +44,7 @@ def located(source: str) -> str:
         source: "ngan-celeba-128", "ngan-celeba-128-crisp", or a folder or Hub id, which is returned as it is.
     """
     folder = embedded(source)
-    return source if folder is None or Path(source).exists() else str(folder)
+    return source if folder is None or is_there(source) else str(folder)
 
 
 def embedded(name: str) -> Path | None:
@@ -56,7 +58,7 @@ def split_revision(source: str) -> tuple[str, str | None]:
     Returns:
         Both; the source as it is and None if it names no revision, or a file or folder that is there.
     """
-    if "@" not in source or Path(source).exists():
+    if "@" not in source or is_there(source):
         return source, None
     name, revision = source.split("@", 1)
     return name, revision
@@ -68,7 +70,8 @@ def check_hub_id(source: str) -> None:
     Raises:
         FileNotFoundError: so it is.
     """
-    if not Path(source).is_dir() and (source.startswith((".", "~", os.sep)) or source.count("/") != 1):
+    folder = is_there(source) and Path(source).is_dir()
+    if not folder and (source.startswith((".", "~", os.sep)) or source.count("/") != 1):
         raise FileNotFoundError(f"{source}: no such folder, and not a Hub id, which reads organisation/name")
 
 

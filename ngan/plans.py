@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from ngan.disk import is_there
 from ngan.saving import check_writable, output_suffix
 from ngan.tasks import Task, file_tasks, list_pictures, read_task, row_tasks
 
@@ -35,7 +36,7 @@ def plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool]
         if not face.is_dir() and not glob.glob(options.face, recursive=True):
             raise FileNotFoundError(f"{face}: no such file, and a pattern that matches none")
         raise ValueError(f"{face} and {mask}: give two files or two folders")
-    if out.exists() and not out.is_dir():
+    if is_there(out) and not out.is_dir():
         raise ValueError(f"{out} is a file; many faces need a folder to write to")
     base, faces = list_pictures(options.face, options.recursive, [folder for folder in (out, mask) if folder])
     for folder in (base, mask):
@@ -83,7 +84,7 @@ def _plan_rows(options: argparse.Namespace) -> list[Task]:
     if options.format == "same":
         raise ValueError("--format same is for files; of a data set, name one of the formats")
     out = Path(options.out)
-    if out.exists() and not out.is_dir():
+    if is_there(out) and not out.is_dir():
         raise ValueError(f"{out} is a file; a data set needs a folder to write to")
     source, split, masks = options.dataset, options.split or "train", None
     how = {"streaming": False, "config_name": options.dataset_config_name}

@@ -15,6 +15,7 @@ from huggingface_hub.errors import RevisionNotFoundError
 from huggingface_hub.utils import validate_repo_id
 from PIL import Image
 
+from ngan.disk import is_there
 from ngan.hub import split_revision
 
 logger = logging.getLogger("ngan")
@@ -95,13 +96,13 @@ def _open(
         raise ValueError(
             f"{source} is a file; give a folder of pictures, a data set folder, a parquet file or a Hub id"
         )
-    if not path.exists():
+    if not is_there(path):
         text, revision = split_revision(str(source))
         if "://" in text:
             raise ValueError(f"{source} is an address; give the data set's id alone, as org/name")
         if text.startswith((".", "~", os.sep)) or text.count("/") > 1 or (os.sep != "/" and os.sep in text):
             raise FileNotFoundError(f"{source}: no such folder")
-        if revision is not None and Path(text).exists():
+        if revision is not None and is_there(text):
             raise ValueError(f"{source}: {text} is here, and what is here has no revisions; leave out @{revision}")
         try:
             validate_repo_id(text)

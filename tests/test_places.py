@@ -209,3 +209,21 @@ def test_the_name_of_a_file_that_is_being_written_is_known(here, monkeypatch):
     os.utime(name, (0, 0))
     remove_stale(Path("."))
     assert os.listdir() == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "--dataset", "closed/x"],
+        ["inpaint", "--dataset", "closed/x", "--find-damage", "-o", "out"],
+        ["inpaint", "faces", "masks", "-o", "closed/x", "--report", "r.json"],
+        ["info", "--model", "closed/x"],
+        ["info", "--model", "closed/x@y"],
+    ],
+)
+def test_what_lies_in_a_folder_that_may_not_be_entered_is_not_said_to_be_missing(here, capsys, words):
+    write_folders(["a.png"])
+    os.mkdir("closed", 0o000)
+    with plain_rights():
+        assert main(words) == 2
+    assert "closed/x" in (said := only_error(capsys)) and "Permission denied" in said
