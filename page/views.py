@@ -200,10 +200,7 @@ def summary(
 def found_words(count: int) -> str:
     """How many faces were found, in words, as HTML."""
     if count == 0:
-        return message(
-            "No face was found yet; profiles are often missed. Add it under “Faces in the picture” below, or "
-            "paint and press Fill all the same."
-        )
+        return message("No face was found. Add it under “Faces in the picture”, or paint and press Fill all the same.")
     return message(f"{'1 face' if count == 1 else f'{count} faces'} found. Paint over what you want gone, press Fill.")
 
 

@@ -1,4 +1,4 @@
-"""Tests of the page in headless Chromium on screens of other shapes than a desk's and a phone's that stands."""
+"""Tests of the page in headless Chromium on screens of other shapes than a desk's: low ones and phones."""
 
 from pathlib import Path
 
@@ -37,6 +37,27 @@ def test_on_a_phone_that_lies_canvas_and_fill_are_seen_at_once_and_then_the_resu
         editor.stroke(POINTS)
         check_stroke(page, url, picture)
         assert inside(page.locator("#slider img").nth(1).bounding_box(), screen)
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 664), (360, 640)])
+def test_on_a_phone_held_upright_canvas_and_fill_are_seen_at_once(
+    browser, url: str, picture: Path, width: int, height: int
+):
+    screen = {"x": 0, "y": 0, "width": width, "height": height}
+    size = {"width": width, "height": height}
+    with opened(browser, url, f"upright-{width}", **{**PHONE, "viewport": size}) as page:
+        editor = Editor(page, CANVAS)
+        editor.open(picture)
+        status(page, "No face was found")
+        page.wait_for_timeout(1000)
+        page.evaluate("scrollTo(0, 0)")
+        buttons = [page.locator(name) for name in ("#open", "#mask", "#fill", "#find", "#hole")]
+        assert all(inside(part.bounding_box(), screen) for part in (editor.root, *buttons))
+        for button in buttons:
+            assert button.evaluate("e => e.scrollWidth <= e.clientWidth"), "words run over its edge"
+            assert min(button.bounding_box()[side] for side in ("width", "height")) >= 40
+        editor.stroke(POINTS)
+        check_stroke(page, url, picture)
 
 
 @pytest.mark.parametrize("height", [600, 650])
