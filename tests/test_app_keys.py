@@ -1,5 +1,6 @@
 """Tests of the page in headless Chromium, used by keys alone, and of what it tells who does not see it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,16 @@ def test_the_whole_job_is_done_by_keys(browser, url: str, picture: Path):
         before, after = result(page, url)
         hole = np.asarray(Image.fromarray(paint).resize(before.shape[1::-1]))
         assert (before != after).any(axis=-1)[hole].mean() > 0.8
+        tab_to(page, "Before and after")
+        line, filled = page.locator("#slider [role=slider]"), page.locator("#slider img").nth(1)
+        for keys, least, most in (["Home"], 0, 0), (["PageUp", "ArrowRight"], 11, 13), (["End"], 100, 100):
+            for key in keys:
+                press(key)
+            page.wait_for_function(
+                "([e, a, b]) => a <= e.ariaValueNow && e.ariaValueNow <= b", arg=[line.element_handle(), least, most]
+            )
+            hidden = float(re.search(r"([\d.]+)%\)", filled.evaluate("image => image.style.clipPath"))[1])
+            assert hidden == pytest.approx(float(line.get_attribute("aria-valuenow")), abs=0.1)
         tab_to(page, "Download")
         with page.expect_download():
             press("Enter")
