@@ -14,7 +14,7 @@ from ngan.finer import lay_detail
 from ngan.framing import Face
 from ngan.grain import add_grain
 from ngan.model import NGANOutput
-from ngan.paste import cell_of, enlarge, fill_rest, network_share, shrink
+from ngan.paste import cell_of, enlarge, fill_rest, near_eyes, network_share, shrink
 from ngan.pictures import PictureError
 from ngan.refiner import doubled_matrix
 from ngan.stages import box_of
@@ -110,7 +110,8 @@ class Job:
         for i, fill in enumerate(fills):
             box, face = fill.box(self.picture.size), fill.face
             around = slice(box[1], box[3]), slice(box[0], box[2])
-            shares = network_share(self.hole[around], cell_of(fill.matrix))
+            eyes = near_eyes(fill.matrix, tuple(fill.grid.shape[:1:-1]), around)
+            shares = network_share(self.hole[around], cell_of(fill.matrix), eyes)
             for window, colours in enlarge(*fill.finest(), self.rgb, self.hole, box):
                 part = (
                     slice(line.start - start, line.stop - start)

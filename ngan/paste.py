@@ -38,6 +38,9 @@ _THICK = 48  # of what is continued, in pixels: thicker holes are filled in a sm
 _KNOWN = 0.5
 _THIN = 1.5  # cells of the network's grid: thinner parts of a hole are continued from both sides
 _RAMP = 2  # cells: over so much of a hole's border the network's colours come in
+_RAMP_AT_EYES = 1  # the same over eyes and brows, of which their surroundings tell nothing
+_EYES = (0.22, -0.13, 0.07)  # half their breadth, upper and lower border, from the middle, in a face's sides
+_EYES_RIM = 0.03  # the same, over which that comes in
 
 
 def shrink_mask(marked: Image.Image, grid: tuple[int, int]) -> torch.Tensor:
@@ -217,7 +220,7 @@ def carry_detail(smooth: np.ndarray, rgb: np.ndarray, hole: np.ndarray, cell: fl
     return smooth + carried[:, : hole.shape[0], : hole.shape[1]].permute(1, 2, 0).numpy()
 
 
-def network_share(hole: np.ndarray, cell: float) -> np.ndarray:
+def network_share(hole: np.ndarray, cell: float, eyes: np.ndarray | float = 0.0) -> np.ndarray:
     """How far each pixel of a hole is the network's: (H, W), 0 at the hole's border and in lines, 1 deep inside.
 
     Strokes across faces come out better drawn by the network from 2 cells on (by 0.2 to 0.8 dB of PSNR in the hole at
@@ -225,11 +228,14 @@ def network_share(hole: np.ndarray, cell: float) -> np.ndarray:
     large photos, and on small ones have more of their detail for 0.4 dB: the network has a share where a square of
     `_THIN` cells fits into the hole. From the border it grows over `_RAMP` cells; what is continued between photo and
     network leaves no seam. Half that width is 0.02 to 0.6 dB worse on large photos, up to 0.4 better over eyes and
-    mouths on small ones.
+    mouths on small ones. Over eyes it is used: on 40 portraits of 512 pixels the rims of glasses, painted over, were
+    filled 0.2 dB closer and nearer to real faces (Frechet distance 0.0141 -> 0.0097), a bar over the eyes at 0.1 dB
+    less (0.0193 -> 0.0180), where an eye had come out as if behind ground glass.
 
     Args:
         hole: (H, W), bool.
         cell: side of a cell of the network's grid, in pixels.
+        eyes: (H, W), as of `near_eyes`.
     """
     reach = _THIN * cell / 2
     deep = cv2.distanceTransform(np.pad(hole, 1).view(np.uint8), cv2.DIST_C, 3)[1:-1, 1:-1] >= reach
@@ -238,7 +244,26 @@ def network_share(hole: np.ndarray, cell: float) -> np.ndarray:
     away = cv2.distanceTransform((~deep).view(np.uint8), cv2.DIST_C, 3)
     thick = (1 + (reach - away) / cell).clip(0, 1)
     border = cv2.distanceTransform(hole.view(np.uint8), cv2.DIST_L2, 3)
-    return thick * ((border - 0.5) / (_RAMP * max(cell, 1))).clip(0, 1)
+    ramp = (_RAMP - (_RAMP - _RAMP_AT_EYES) * eyes) * max(cell, 1)
+    return thick * ((border - 0.5) / ramp).clip(0, 1)
+
+
+def near_eyes(matrix: np.ndarray, grid: tuple[int, int], window: Window) -> np.ndarray:
+    """Where a face that fills a grid has eyes and brows: (H, W) of a window of a photo, float32, 1 there, else 0.
+
+    Args:
+        matrix: (2, 3), maps pixels of the photo to those of the grid.
+        grid: (w, h) of the grid, in cells.
+        window: of the photo.
+    """
+    x, y = ((np.arange(length) + 0.5 - length / 2) / min(grid) for length in grid)
+    reach, upper, lower = _EYES
+    across, down = reach - np.abs(x), np.minimum(y - upper, lower - y)
+    share = np.outer((down / _EYES_RIM).clip(0, 1), (across / _EYES_RIM).clip(0, 1)).astype(np.float32)
+    shifted = matrix.copy()
+    shifted[:, 2] += matrix[:, :2] @ (window[1].start, window[0].start)
+    size = window[1].stop - window[1].start, window[0].stop - window[0].start
+    return cv2.warpAffine(share, shifted, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
 def fill_rest(canvas: np.ndarray, rest: np.ndarray) -> None:

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from ngan.blending import weight, yielding
-from ngan.framing import Face
+from ngan.framing import Face, rotation
 from ngan.paste import (
     _by_thickness,
     carry_detail,
@@ -17,6 +17,7 @@ from ngan.paste import (
     cut,
     enlarge,
     fill_rest,
+    near_eyes,
     network_share,
     shrink,
     shrink_mask,
@@ -217,6 +218,25 @@ def test_lines_are_not_the_networks_boxes_are():
     assert (share[20:24, 10:190] == 0).all() and (share[88:152, 68:132] == 1).all()
     assert share[80, 100] < 0.1 and (np.diff(share[80:90, 100]) >= 0).all()
     assert not network_share(np.zeros((9, 9), bool), 1.0).any()
+
+
+def test_the_network_comes_in_faster_over_eyes_than_elsewhere():
+    face = Face(100, 100, 128, 30.0)
+    eyes = near_eyes(face.matrix(32), (32, 32), (slice(0, 200), slice(10, 200)))
+    for x, y, share in (
+        (0.112, 0.011, 1),
+        (-0.112, 0.011, 1),
+        (0.0, -0.06, 1),
+        (0.0, 0.2, 0),
+        (0.4, 0.0, 0),
+        (0, -0.3, 0),
+    ):
+        column, row = np.add((100, 100), rotation(30.0) @ (128 * x, 128 * y))
+        assert eyes[int(row), int(column) - 10] == share
+    hole = np.zeros((200, 200), bool)
+    hole[80:160, 60:140] = True
+    usual, faster = (network_share(hole, 4.0, share)[80:92, 100] for share in (0.0, 1.0))
+    assert (usual[:8] < 1).all() and (faster[4:] == 1).all() and (np.diff(faster) >= 0).all() and faster[0] < 0.2
 
 
 def test_a_line_across_a_slope_vanishes():
