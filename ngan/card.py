@@ -225,12 +225,15 @@ def _critics(config: TrainConfig, counters: Counters) -> str:
 
 
 def origin(config: TrainConfig) -> tuple[dict[str, str], str]:
-    """Return the license and the Hub id of the weights that a run starts from; empty of new ones, and of no Hub id."""
+    """Return the license and the Hub id of the weights that a run starts from; empty of new ones, and of no Hub id.
+
+    Of weights without a card that can be read, the license is the narrowest that the package's own have.
+    """
     if not config.init_from:
         return {}, ""
     base_model = split_revision(config.init_from)[0]
-    terms = _license_of(config.init_from) or _CELEBA  # unknown: the narrower
-    return terms, base_model if _is_hub_id(base_model) else ""
+    terms = _license_of(config.init_from)
+    return _CELEBA if terms is None else terms, base_model if _is_hub_id(base_model) else ""
 
 
 def _license(config: TrainConfig, given: dict[str, str]) -> dict[str, str]:
@@ -242,14 +245,14 @@ def _license(config: TrainConfig, given: dict[str, str]) -> dict[str, str]:
     return _CELEBA if "celeba" in config.dataset.lower() else {}
 
 
-def _license_of(source: str) -> dict[str, str]:
-    """Return the license that the card of a folder or a Hub id names; none where there is no card to be had."""
+def _license_of(source: str) -> dict[str, str] | None:
+    """Return the license that the card of a folder or a Hub id names, empty if it names none; None of no card."""
     source = located(source)
     try:
         path = Path(source, CARD) if Path(source).is_dir() else download(source, CARD)
         return license_in(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
+        return None
 
 
 def _of_hub(field: str) -> bool:

@@ -180,6 +180,8 @@ def evaluate(options: argparse.Namespace) -> int:
             raise ValueError(f"{options.grid}: JPEG would blur its pixels; end its name in .png")
     _check_not_folders(options.json, options.grid)
     check_written([options.json, options.grid], _model_files(options.model), [options.dataset])
+    if options.update_card and options.model is None:  # else one trial would take the place of the package's figures
+        raise ValueError("--update-card needs --model, the folder whose card is to be renewed")
     source = Path(options.model or default_model())
     card = source / "README.md" if options.update_card else None
     if card is not None and not card.is_file():
@@ -210,6 +212,7 @@ def evaluate(options: argparse.Namespace) -> int:
         print(f"\n{format_differences(result['differences'])}", end="")
     if options.update_card:
         renew_figures(source, {**described, **figures})
+        print(f"\nfigures of {result['n']} faces written to {card}")
     if options.json is not None:
         _write_json(options.json, result)
     if options.grid is not None:

@@ -24,8 +24,6 @@ MASK_UNKNOWN = 0.5  # value of the code generator's mask channel when the damage
 
 HUB = {  # of every model's card
     "library_name": "ngan",
-    "license": "other",
-    "license_name": "non-commercial-research",
     "pipeline_tag": "image-to-image",
     "tags": ["inpainting", "face-inpainting", "gan", "ngan"],
     "paper_url": "https://doi.org/10.1109/ACCESS.2019.2949614",

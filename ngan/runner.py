@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ngan.devices import usable_device
 from ngan.hub import default_model
 from ngan.model import NGAN, NGANOutput
 from ngan.onnx_model import OnnxNGAN
@@ -65,7 +66,7 @@ class Runner:
             self.device, self.precision = torch.device("cpu"), "float32"
             self.model = OnnxNGAN(default_model() if model is None else model)
             return
-        self.device = _usable_device(device)
+        self.device = usable_device(device)
         if precision == "auto":
             precision = "bfloat16" if self.device.type == "cpu" and has_bfloat16() else "float32"
         self.precision = precision
@@ -156,14 +157,3 @@ def has_bfloat16() -> bool:
     """Tell whether this CPU multiplies bfloat16 by itself; one that does not is slower in it."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch from 2.8 on
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
-
-
-def _usable_device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        usable = torch.device(device)
-        torch.zeros(1, device=usable).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device={str(device)!r}: not a device of this machine") from error
-    return usable

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin, constants
+from huggingface_hub import HfApi, ModelCard, PyTorchModelHubMixin, constants
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from ngan.devices import usable_device
 from ngan.hub import check_hub_id, download, located, no_folder_either, split_revision
+from ngan.merging import CARD, license_in
 
 _TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # of weights that are read, into float32
 _NAMED = 4  # weights named of each kind of problem; the others are counted
@@ -20,14 +22,16 @@ _NAMED = 4  # weights named of each kind of problem; the others are counted
 class StrictHubMixin(PyTorchModelHubMixin):
     """`from_pretrained` that refuses whatever does not fit, by name, and reads safetensors only."""
 
+    _terms: dict[str, str] = {}  # the license of the weights, as a card's front matter names it
+
     @classmethod
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | Path,
         *,
         revision: str | None = None,
-        subfolder: str = "",
-        map_location: str | torch.device = "cpu",
+        subfolder: str | None = None,
+        map_location: str | torch.device | None = "cpu",
         strict: bool = True,
         cache_dir: str | Path | None = None,
         token: str | bool | None = None,
@@ -45,7 +49,7 @@ class StrictHubMixin(PyTorchModelHubMixin):
                 "organisation/name@revision", or the name of a model that comes with the package.
             revision: branch, tag or commit of the Hub's repository; None = main.
             subfolder: of the folder or the repository.
-            map_location: the device that the weights are put on.
+            map_location: the device that the weights are put on; None = "cpu".
             strict: must be true.
             cache_dir, token, local_files_only, force_download: as of `huggingface_hub.hf_hub_download`.
             **arguments: of the constructor, which go over the stored ones.
@@ -59,6 +63,8 @@ class StrictHubMixin(PyTorchModelHubMixin):
         """
         if not strict:
             raise ValueError("strict=False: weights that do not fit are always refused; leave strict out")
+        device = usable_device(map_location or "cpu", "map_location")
+        subfolder = subfolder or ""
         source, named = split_revision(located(str(pretrained_model_name_or_path)))
         if Path(source).is_file() and source.endswith(".onnx"):
             raise FileNotFoundError(f"{source} is an exported file, which backend='onnx' runs; here give a folder")
@@ -106,14 +112,40 @@ class StrictHubMixin(PyTorchModelHubMixin):
             raise ValueError(reason) from error
         path = fetch(constants.SAFETENSORS_SINGLE_FILE)
         try:
-            weights = load_file(path, device=map_location)
+            weights = load_file(path)
         except SafetensorError as error:
             raise ValueError(
                 f"{source}/{constants.SAFETENSORS_SINGLE_FILE} is not a whole safetensors file: {error}"
             ) from error
         check_weights(model, weights, source)
-        model.to_empty(device=map_location).load_state_dict(weights)
-        return model.eval()
+        model.to_empty(device="cpu").load_state_dict(weights)
+        model._terms = _terms_beside(path)
+        return model.to(device).eval()
+
+    def generate_model_card(self, *arguments: Any, **named: Any) -> ModelCard:
+        """Return the card that `save_pretrained` writes where there is none, with the license of the folder or the
+        copy of a Hub's repository that the weights came from, if its card was there and names one."""
+        card = super().generate_model_card(*arguments, **named)
+        for name, value in self._terms.items():
+            setattr(card.data, name, value)
+        return card
+
+    def push_to_hub(self, repo_id: str, *, ignore_patterns: list[str] | str | None = None, **options: Any) -> str:
+        """Push to the Hub as the mixin does; a card that is there stays as people, or a training, wrote it.
+
+        Args:
+            repo_id: "organisation/name"; made if it is not there.
+            ignore_patterns: names of files that are not sent.
+            **options: as of `huggingface_hub.PyTorchModelHubMixin.push_to_hub`.
+
+        Returns:
+            The address of the commit.
+        """
+        ignored = [ignore_patterns] if isinstance(ignore_patterns, str) else list(ignore_patterns or [])
+        token, branch = options.get("token"), options.get("branch")
+        if HfApi(token=token).file_exists(repo_id, CARD, revision=branch):
+            ignored.append(CARD)
+        return super().push_to_hub(repo_id, ignore_patterns=ignored or None, **options)
 
 
 def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: str) -> None:
@@ -144,7 +176,7 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: st
             if tensor.dtype not in _TYPES and tensor.dtype != own[name].dtype  # counts are whole numbers
         ],
         "not finite": [
-            name for name, tensor in known.items() if tensor.dtype in _TYPES and not tensor.isfinite().all()
+            name for name, tensor in known.items() if tensor.dtype in _TYPES and not tensor.float().isfinite().all()
         ],
     }
     problems = [f"{what}: {_some(names)}" for what, names in found.items() if names]
@@ -155,6 +187,14 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: st
 def _some(names: list[str]) -> str:
     shown = ", ".join(names[:_NAMED])
     return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED:,} more"
+
+
+def _terms_beside(weights: Path) -> dict[str, str]:
+    """The license that the card beside a file of weights names; none where no card can be read."""
+    try:
+        return license_in((weights.parent / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def _read_config(path: Path, name: str) -> dict[str, Any]:

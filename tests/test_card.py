@@ -95,6 +95,9 @@ def test_the_licence_is_what_is_given_or_that_of_what_the_run_starts_from_or_non
     start = tmp_path / "start"
     start.mkdir()
     assert told(dataset="org/faces", init_from=str(start)) == research
+    (start / "README.md").write_text("# Without a license\n")
+    assert told(dataset="org/faces", init_from=str(start)) == (None, None, None)
+    assert told(dataset="org/celeba", init_from=str(start)) == research
     (start / "README.md").write_text("---\nlicense: apache-2.0\n---\n# By people\n")
     assert told(dataset="org/celeba", init_from=str(start)) == ("apache-2.0", None, None)
 

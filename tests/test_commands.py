@@ -72,6 +72,9 @@ def test_evaluate_renews_a_card_and_leaves_what_people_wrote(here, dataset, mode
 
     assert main([*words, "--update-card"]) == 0  # and without differences they go
     assert "Differences" not in card.read_text()
+    assert f"figures of 7 faces written to {card}" in capsys.readouterr().out
+    assert main([*(word for word in words if word not in ("--model", model)), "--update-card"]) == 2
+    assert "--update-card needs --model" in capsys.readouterr().err
     card.unlink()
     assert main([*words, "--update-card"]) == 2
     assert "not a folder with a model's card" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from fake_hub import TOKEN
-from huggingface_hub import constants
+from huggingface_hub import ModelCard, constants
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from safetensors.torch import load_file, save_file
 
@@ -240,3 +240,49 @@ def test_info_does_not_say_of_a_card_out_of_reach_that_it_holds_nothing(hub, tmp
     assert main(["info", "--model", NAME, "--json", str(tmp_path / "info.json")]) == 0
     assert "its card could not be read: the Hub does not answer" in capsys.readouterr().out
     assert json.loads((tmp_path / "info.json").read_text())["figures"] is None
+
+
+def test_weights_that_overflow_float32_are_refused_by_name(tmp_path):
+    saved(tmp_path)
+    file = tmp_path / "model0" / "model.safetensors"
+    weights = load_file(file)
+    weights["image_generator.head.bias"] = torch.full((3,), 1e300, dtype=torch.float64)
+    save_file(weights, file)
+    with pytest.raises(ValueError, match="not finite: image_generator.head.bias"):
+        NGAN.from_pretrained(tmp_path / "model0")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0", None, torch.device("cpu")])
+def test_weights_are_put_where_they_are_asked_for(tmp_path, device):
+    model, _ = saved(tmp_path)
+    again = NGAN.from_pretrained(tmp_path / "model0", map_location=device, subfolder=None)
+    assert same(model, again) and {p.device.type for p in again.parameters()} == {"cpu"}
+
+
+@pytest.mark.parametrize("device", ["meta", "nowhere", torch.device("meta")])
+def test_a_device_that_is_not_there_is_named(tmp_path, device):
+    saved(tmp_path)
+    with pytest.raises(ValueError, match=f"^map_location='{device}': not a device of this machine$"):
+        NGAN.from_pretrained(tmp_path / "model0", map_location=device)
+
+
+def test_a_push_from_code_keeps_the_card_that_is_there(hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    model, files = saved(tmp_path)
+    card = b"---\nlicense: mit\n---\n# Edited by people\n"
+    hub.put(NAME, {**files, "README.md": card})
+    changed, _ = saved(tmp_path, seed=1)
+    changed.push_to_hub(NAME)
+    assert same(changed, NGAN.from_pretrained(NAME)) and hub.read(NAME, "README.md") == card
+    model.push_to_hub("org/new")
+    assert same(model, NGAN.from_pretrained("org/new")) and b"NGAN" in hub.read("org/new", "README.md")
+
+
+@pytest.mark.parametrize("card", ["", "---\nlicense: other\nlicense_name: ours\n---\n# Mine\n"])
+def test_a_saved_copy_has_the_license_of_its_original_and_a_new_model_none(tmp_path, card):
+    model, _ = saved(tmp_path)
+    assert ModelCard.load(tmp_path / "model0" / "README.md").data.license is None
+    (tmp_path / "model0" / "README.md").write_text(card)
+    NGAN.from_pretrained(tmp_path / "model0").save_pretrained(tmp_path / "copy")
+    data = ModelCard.load(tmp_path / "copy" / "README.md").data
+    assert (data.license, data.get("license_name")) == (("other", "ours") if card else (None, None))
