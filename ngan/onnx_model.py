@@ -144,7 +144,7 @@ def check_onnx(content: bytes, model: NGAN) -> float:
         model: the original, float32, on the CPU.
 
     Returns:
-        The largest difference of any output.
+        The largest difference of any output, of the location's probabilities.
 
     Raises:
         ValueError: it is above `TOLERANCE`.
@@ -160,7 +160,10 @@ def check_onnx(content: bytes, model: NGAN) -> float:
                 expected = model(image, mask)
             found = runner(image, mask)
             for name in ("code_image", "location", "image", "composite"):
-                largest = max(largest, float((getattr(found, name) - getattr(expected, name)).abs().max()))
+                pair = [getattr(output, name) for output in (found, expected)]
+                if name == "location":  # logits of a trained model reach from -61 to 40, where rounding alone is 1e-4
+                    pair = [logits.sigmoid() for logits in pair]
+                largest = max(largest, float((pair[0] - pair[1]).abs().max()))
     if not largest <= TOLERANCE:
         raise ValueError(f"the exported model differs from the original by {largest:.2e}, more than {TOLERANCE}")
     return largest
