@@ -1,12 +1,14 @@
 """The command line: `python -m ngan inpaint` fills faces; evaluate, info and export measure, describe and convert a
 model.
 
-Exit status: 0 = all went well, 1 = some pictures could not be filled, 2 = the command could not be carried out.
+Exit status: 0 = all went well, 1 = some pictures could not be filled, 2 = the command could not be carried out, 128 +
+its number after a signal: 130 after Ctrl-C, 143 after a scheduler's SIGTERM.
 Whatever is written appears whole or not at all.
 """
 
 import argparse
 import io
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -25,6 +27,7 @@ try:  # they take seconds, in which Ctrl-C is to end as it does later
     from ngan.options import Parser
     from ngan.runner import BACKENDS
     from ngan.saving import FORMATS, JPEG, LOSSLESS
+    from ngan.stopping import Stop, end_with_launcher
 except KeyboardInterrupt:
     print(_INTERRUPTED, file=sys.stderr)
     sys.exit(130)
@@ -99,18 +102,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a table has signs and names that an ASCII terminal has not
+    stop = Stop()
     try:
         words = sys.argv[1:] if arguments is None else list(arguments)
         options, unknown = _parser().parse_known_args([*words[1:], "--help"] if words[:1] == ["help"] else words)
         if unknown:
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return options.run(options)
+        with stop:
+            end_with_launcher()
+            return options.run(options)
     except (*REPORTED, ImportError) as error:
         print(f"ngan: error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(_INTERRUPTED, file=sys.stderr)
-        return 130
+        return 128 + (stop.number or signal.SIGINT)
 
 
 def _parser() -> argparse.ArgumentParser:
