@@ -115,7 +115,7 @@ def open_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
             return read_mask(opened, size)
     except PictureError as error:
         what = str(error).removeprefix("mask").removeprefix(":").lstrip()
-        if "can be read" in what:
+        if "be read" in what or "is damaged" in what:
             raise Unusable(_BROKEN.format("mask file")) from error
         said = "it" if what.startswith(("marks", "has", "holds")) else "it has"
         raise Unusable(f"This mask cannot be used: {said} {what}.") from error
