@@ -68,6 +68,7 @@ def test_pages_are_not_dropped(here, model, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--mask-column", "image"], "column 'image' holds the faces; --mask-column names that of the masks"),
         (["--mask-column", "label"], "'label' holds no pictures"),
         (["--find-damage", "--image-column", "face"], "no column 'face'"),
         (["--find-damage", "--split", "train"], "no split 'train'"),
