@@ -11,6 +11,7 @@ import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 _INTERRUPTED = "ngan: interrupted; the same command goes on"
@@ -32,6 +33,7 @@ except KeyboardInterrupt:
     print(_INTERRUPTED, file=sys.stderr)
     sys.exit(130)
 
+_PROGRAM = "python -m ngan"
 _EXAMPLES = """examples:
   python -m ngan inpaint face.jpg mask.png -o filled.png
   python -m ngan inpaint photos/ masks/ -o filled/
@@ -120,10 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    program = "ngan" if Path(sys.argv[0]).stem == "ngan" else _PROGRAM  # by the script that pip installs
     parser = _Parser(
-        prog="python -m ngan",
+        prog=program,
         description="Face inpainting by a nested GAN.",
-        epilog=_EXAMPLES,
+        epilog=_EXAMPLES.replace(_PROGRAM, program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     version = f"ngan {__version__}, PyTorch {torch.__version__}"
@@ -131,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     group = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable, **texts: str) -> argparse.ArgumentParser:
+        texts = {kind: text.replace(_PROGRAM, program) for kind, text in texts.items()}
         words = group.add_parser(name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts)
         words.set_defaults(run=run, parser=words)
         return words
