@@ -1,14 +1,17 @@
 """The command line: `python -m ngan inpaint` fills faces; evaluate, info and export measure, describe and convert a
 model.
 
-Exit status: 0 = all went well, 1 = some pictures could not be filled, 2 = the command could not be carried out.
+Exit status: 0 = all went well, 1 = some pictures could not be filled, 2 = the command could not be carried out, 128 +
+its number after a signal: 130 after Ctrl-C, 143 after a scheduler's SIGTERM.
 Whatever is written appears whole or not at all.
 """
 
 import argparse
 import io
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 _INTERRUPTED = "ngan: interrupted; the same command goes on"
@@ -25,10 +28,12 @@ try:  # they take seconds, in which Ctrl-C is to end as it does later
     from ngan.options import Parser
     from ngan.runner import BACKENDS
     from ngan.saving import FORMATS, JPEG, LOSSLESS
+    from ngan.stopping import Stop, end_with_launcher
 except KeyboardInterrupt:
     print(_INTERRUPTED, file=sys.stderr)
     sys.exit(130)
 
+_PROGRAM = "python -m ngan"
 _EXAMPLES = """examples:
   python -m ngan inpaint face.jpg mask.png -o filled.png
   python -m ngan inpaint photos/ masks/ -o filled/
@@ -99,25 +104,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a table has signs and names that an ASCII terminal has not
+    stop = Stop()
     try:
         words = sys.argv[1:] if arguments is None else list(arguments)
         options, unknown = _parser().parse_known_args([*words[1:], "--help"] if words[:1] == ["help"] else words)
         if unknown:
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return options.run(options)
+        with stop:
+            end_with_launcher()
+            return options.run(options)
     except (*REPORTED, ImportError) as error:
         print(f"ngan: error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(_INTERRUPTED, file=sys.stderr)
-        return 130
+        return 128 + (stop.number or signal.SIGINT)
 
 
 def _parser() -> argparse.ArgumentParser:
+    program = "ngan" if Path(sys.argv[0]).stem == "ngan" else _PROGRAM  # by the script that pip installs
     parser = _Parser(
-        prog="python -m ngan",
+        prog=program,
         description="Face inpainting by a nested GAN.",
-        epilog=_EXAMPLES,
+        epilog=_EXAMPLES.replace(_PROGRAM, program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     version = f"ngan {__version__}, PyTorch {torch.__version__}"
@@ -125,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     group = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable, **texts: str) -> argparse.ArgumentParser:
+        texts = {kind: text.replace(_PROGRAM, program) for kind, text in texts.items()}
         words = group.add_parser(name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts)
         words.set_defaults(run=run, parser=words)
         return words

@@ -99,7 +99,7 @@ class Outcome:
         present: how many were left alone because their output existed.
         failed: reason by name.
         notes: of reading, `Result.notes`, and what the format cannot hold, by name, of those that have any.
-        interrupted: the run ended before its end, by Ctrl-C; pictures that are not counted were not filled.
+        interrupted: the run ended before its end, by a signal; pictures that are not counted were not filled.
     """
 
     total: int = 0
@@ -133,7 +133,7 @@ def run_tasks(
 ) -> Outcome:
     """Fill pictures one by one; others are decoded and encoded meanwhile. A failure ends none but its own picture.
 
-    Ctrl-C ends the run; what was filled by then is written and counted.
+    Ctrl-C, or what `ngan.stopping.Stop` takes, ends the run; what was filled by then is written and counted.
 
     Args:
         tasks: with different targets.

@@ -1,6 +1,7 @@
 """Pictures and masks as people give them: any file, mode and turn in, upright pictures out."""
 
 import importlib.util
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,6 +202,7 @@ def open_file(file: str | Path | BinaryIO, name: str) -> Image.Image:
         PictureError: it is none, has too many pixels, or several frames or pages, of which all but one would be lost.
         FileNotFoundError: no such file.
     """
+    picture = None
     try:
         picture = Image.open(file)
         frames = 1 if picture.format in _ONE_PICTURE else getattr(picture, "n_frames", 1)
@@ -211,10 +213,25 @@ def open_file(file: str | Path | BinaryIO, name: str) -> Image.Image:
     except FileNotFoundError:
         raise
     except _UNREADABLE as error:
-        raise PictureError(f"{name} is not a picture that can be read") from error
+        raise PictureError(_why_unread(error, name, file if picture is None else None)) from error
     if frames > 1:
         raise PictureError(f"{name} holds {frames} frames or pages; save one of them as a file of its own")
     return picture
+
+
+def _why_unread(error: Exception, name: str, unopened: str | Path | BinaryIO | None = None) -> str:
+    """Tell why a picture could not be read; `unopened` is the file in which not even a picture's head was found."""
+    if isinstance(error, OSError) and error.strerror:  # the system's, such as of rights; Pillow's own have none
+        return f"{name} cannot be read ({error.strerror})"
+    if unopened is None:
+        return f"{name} breaks off or is damaged"
+    return f"{name} is {'empty' if _is_empty(unopened) else 'not a picture that can be read'}"
+
+
+def _is_empty(file: str | Path | BinaryIO) -> bool:
+    if isinstance(file, str | Path):
+        return os.path.isfile(file) and os.path.getsize(file) == 0
+    return file.seek(0, os.SEEK_END) == 0
 
 
 def _open(source: Source, name: str) -> Image.Image:
@@ -239,7 +256,7 @@ def _upright(picture: Image.Image, source: object, name: str) -> Image.Image:
         upright = picture.copy() if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
     except _UNREADABLE as error:  # pixels are decoded here: the file may break off
         what = source if isinstance(source, str | Path) else name
-        raise PictureError(f"{what} is not a picture that can be read") from error
+        raise PictureError(_why_unread(error, what)) from error
     if white:
         info = upright.info
         upright = Image.fromarray(white - np.asarray(upright, dtype=np.uint16))

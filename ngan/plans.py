@@ -14,14 +14,14 @@ from ngan.tasks import Task, file_tasks, list_pictures, read_task, row_tasks
 
 def plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool]:
     """Tasks, reasons by name for what cannot become one, and whether it is about one picture only."""
+    if options.face is None and options.dataset is None:
+        raise ValueError("inpaint needs FACE or --dataset")
     mask_given = options.mask_column if options.dataset is not None else options.mask
     words = "--mask-column" if options.dataset is not None else "MASK"
     if (mask_given is None) != options.find_damage:
         raise ValueError(f"inpaint needs either {words} or --find-damage, and not both")
     if options.dataset is not None:
         return _plan_rows(options), {}, False
-    if options.face is None:
-        raise ValueError("inpaint needs FACE or --dataset")
     for name in ("dataset_config_name", "split", "image_column", "mask_column"):
         if getattr(options, name) is not None:
             raise ValueError(f"--{name.replace('_', '-')} belongs to --dataset, which is not given")
@@ -42,6 +42,8 @@ def plan(options: argparse.Namespace) -> tuple[list[Task], dict[str, str], bool]
     for folder in (base, mask):
         if folder is not None and out.exists() and out.samefile(folder):
             raise ValueError(f"{out} is an input; write somewhere else, so that nothing is lost")
+    if mask is not None and mask.samefile(base):
+        raise ValueError(f"{mask} is FACE and MASK: each face would be its own mask; name the folder of the masks")
     for folder in (out, mask) if options.recursive else ():
         if folder is not None and base.resolve() in folder.resolve().parents:
             raise ValueError(f"{folder} lies within {base}: with --recursive its pictures would be filled too")
@@ -64,6 +66,8 @@ def _plan_file(options: argparse.Namespace, face: Path) -> Task:
     mask, target = options.mask, Path(options.out)
     if mask is not None and mask.is_dir():
         raise ValueError(f"{face} and {mask}: give two files or two folders")
+    if mask is not None and mask.is_file() and mask.samefile(face):
+        raise ValueError(f"{mask} is FACE and MASK; name the face's mask, white where it is to be filled")
     if is_folder(options.out):
         target = target / f"{face.stem}{output_suffix(face.suffix, options.format)}"
     elif options.format not in ("lossless", "same"):
@@ -89,6 +93,8 @@ def _plan_rows(options: argparse.Namespace) -> list[Task]:
     source, split, masks = options.dataset, options.split or "train", None
     how = {"streaming": False, "config_name": options.dataset_config_name}
     rows, column = raw_rows(source, split, options.image_column, masks=options.mask_column, **how)
+    if options.mask_column == column:
+        raise ValueError(f"column {column!r} holds the faces; --mask-column names that of the masks, another one")
     if options.mask_column is not None:
         masks, _ = raw_rows(source, split, options.mask_column, **how)
     suffix = output_suffix("", options.format)

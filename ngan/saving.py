@@ -39,8 +39,7 @@ _TIFF_LOSSLESS = ("raw", "packbits", "lzma", "tiff_lzw", "tiff_adobe_deflate", "
 # What a TIFF says about itself besides how its pixels lie: description, make, model, software, time, artist,
 # copyright, and the EXIF and GPS directories.
 _TIFF_TAGS = (270, 271, 272, 305, 306, 315, 33432, 34665, 34853)
-_ORIENTATION, _XMP = 274, 700
-_DIRECTORIES = (34665, 34853)
+_ORIENTATION, _XMP, _DIRECTORIES = 274, 700, (34665, 34853)
 _XMP_KEY = "XML:com.adobe.xmp"
 # Text by which other programs hide EXIF data, with its turn and its thumbnail, in a PNG; Pillow reads it as EXIF.
 _HIDDEN_EXIF = "Raw profile type "
@@ -51,6 +50,7 @@ _BROKEN = (
     *(OverflowError, ZeroDivisionError, struct.error),
 )
 _PROFILE_MODES = {b"GRAY": ("L", "LA", "I;16"), b"RGB ": ("RGB", "RGBA"), b"CMYK": ()}  # that a colour space fits
+_CONVERTED = ("CMYK", "LAB")  # modes that are filled and written as RGB
 # What PNG's chunks say of sRGB: 1/2.2, white, red, green and blue (x, y), each by 100,000; code points of H.273.
 _SRGB = {b"gAMA": (45455,), b"cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}
 _SRGB_CODES, _NEAR_SRGB = bytes((1, 13, 0, 1)), 0.05  # programs round them by up to so much
@@ -168,7 +168,7 @@ def longest_side(suffix: str) -> int:
 
 def losses(picture: Image.Image, suffix: str, origin: Origin | None = None) -> list[str]:
     """Tell what of a picture and its origin, as `save_picture` takes them, the format of an ending cannot hold."""
-    suffix, lost = suffix.lower(), []
+    suffix, lost = suffix.lower(), conversions(picture, origin or Origin())
     if suffix not in _DEEP and (picture.mode == "I;16" or deep.sixteen_bits(picture) is not None):
         lost.append(f"{suffix} holds 8 of its 16 bits a channel; PNG and TIFF hold all.")
     if suffix in JPEG and picture.mode in ("LA", "RGBA"):
@@ -176,6 +176,15 @@ def losses(picture: Image.Image, suffix: str, origin: Origin | None = None) -> l
     if suffix != ".png" and (names := _unlike_srgb(origin or Origin())):
         lost.append(f"{suffix} holds no {' and '.join(names)}: its colours will be read otherwise; PNG holds them.")
     return lost
+
+
+def conversions(picture: Image.Image, origin: Origin) -> list[str]:
+    """Tell what of a picture's colours, as its file held them, no format keeps: CMYK, LAB, a profile that misfits."""
+    converted, space = origin.mode in _CONVERTED, origin.icc_profile[16:20]
+    told = [f"Its {origin.mode} colours are written as RGB."] if converted else []
+    if origin.icc_profile and (converted or space in _PROFILE_MODES) and picture.mode not in _profile_modes(origin):
+        told.append("Its colour profile does not fit what is written and is left out.")
+    return told
 
 
 def save_picture(path: Path, picture: Image.Image, origin: Origin | None = None, quick: bool = False) -> None:
@@ -288,13 +297,15 @@ def _settings(suffix: str, mode: str, origin: Origin) -> tuple[str, dict[str, An
     else:
         kind, settings = LOSSLESS[suffix]
         settings = {**settings, **_lossless_settings(kind, origin)}
-    # Of an unknown colour space: as the file had it.
-    modes = _PROFILE_MODES.get(origin.icc_profile[16:20], (origin.mode,))
-    settings["icc_profile"] = (origin.icc_profile or None) if mode in modes else None
+    settings["icc_profile"] = (origin.icc_profile or None) if mode in _profile_modes(origin) else None
     for name, value in (("exif", origin.exif), ("dpi", origin.dpi)):
         if value:
             settings.setdefault(name, value)
     return kind, settings
+
+
+def _profile_modes(origin: Origin) -> tuple[str, ...]:
+    return _PROFILE_MODES.get(origin.icc_profile[16:20], (origin.mode,))  # of an unknown space: as the file had it
 
 
 def _transparent_bmp(picture: Image.Image, dpi: tuple[float, float] | None) -> bytes:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
@@ -20,7 +21,8 @@ class Stop:
     """Takes the signals that ask for an end, for the length of a with-block.
 
     The first one raises `KeyboardInterrupt`, unless the block is `deferred`: then it is only noted, for the loop to
-    end after the update at hand. Ctrl-C pressed again raises in any case; another signal again does not.
+    end after the update at hand. Ctrl-C pressed again raises in any case; another signal again does not. Only the
+    main thread can take signals: in any other, the block changes nothing.
 
     Attributes:
         number: of the signal that came, or 0.
@@ -38,7 +40,8 @@ class Stop:
         return signal.Signals(self.number).name
 
     def __enter__(self) -> "Stop":
-        numbers = (signal.SIGINT, signal.SIGTERM, *hang_ups())
+        main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM, *hang_ups()) if main else ()
         self._before = {number: signal.signal(number, self._take) for number in numbers}
         return self
 

@@ -1,6 +1,7 @@
 """What the options of `python -m ngan` take: types for argparse, whose errors name the value and the rule."""
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,17 +12,17 @@ _MAX_SEED = 2**32 - 1  # as of a training
 
 def path(text: str) -> Path:
     """Take a file or a folder."""
-    return Path(_filled_in(text, "a file or a folder"))
+    return Path(_place(text, "a file or a folder"))
 
 
 def out(text: str) -> str:
     """Take what is to be written as text: a path would lose the slash at its end, which tells a folder."""
-    return _filled_in(text, "a file or a folder")
+    return _place(text, "a file or a folder")
 
 
 def face(text: str) -> str:
     """Take a file, a folder or a pattern."""
-    return _filled_in(text, "a file, a folder or a pattern")
+    return _place(text, "a file, a folder or a pattern")
 
 
 def source(text: str) -> str:
@@ -32,6 +33,12 @@ def source(text: str) -> str:
 def configuration(text: str) -> str:
     """Take the name of a data set's configuration."""
     return _filled_in(text, "a configuration, or leave it out")
+
+
+def _place(text: str, what: str) -> str:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):  # which, as a path, would lose a slash
+        raise argparse.ArgumentTypeError(f"{text}: addresses are neither read nor written; give {what}")
+    return _filled_in(text, what)
 
 
 def _filled_in(text: str, what: str) -> str:

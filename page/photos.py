@@ -11,7 +11,7 @@ from PIL import Image
 
 from ngan.deep import sixteen_bits
 from ngan.pictures import MIN_SIDE, PictureError, read_mask, read_picture
-from ngan.saving import JPEG, Origin, longest_side, quiet_pillow, save_picture
+from ngan.saving import JPEG, Origin, conversions, longest_side, quiet_pillow, save_picture
 
 MAX_MEGAPIXELS = 50  # of a photo; more would take this server's memory from others
 MAX_UPLOAD = "64mb"  # of a file
@@ -115,7 +115,7 @@ def open_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
             return read_mask(opened, size)
     except PictureError as error:
         what = str(error).removeprefix("mask").removeprefix(":").lstrip()
-        if "can be read" in what:
+        if "be read" in what or "is damaged" in what:
             raise Unusable(_BROKEN.format("mask file")) from error
         said = "it" if what.startswith(("marks", "has", "holds")) else "it has"
         raise Unusable(f"This mask cannot be used: {said} {what}.") from error
@@ -161,20 +161,21 @@ def save_result(final: Image.Image, source: str | Path | None, folder: Path) -> 
     name = Path(source).stem.encode(errors="ignore")[:_NAME_BYTES].decode(errors="ignore") if source else "picture"
     origin, whole = _origin(final, source)
     has_deep = sixteen_bits(final) is not None  # asked before it is written, which empties its `info`
+    told = "".join(f" {sentence}" for sentence in conversions(final, origin))
     suffix = origin.suffix if max(final.size) <= longest_side(origin.suffix) else ".png"
     file, exact = folder / f"{name}-filled{suffix}", folder / f"{name}-filled.png"
     whole &= _save(file, final, origin)
     if suffix not in JPEG:
         kind = suffix[1:].upper().replace("TIF", "TIFF")
         deep = _DEEP if has_deep else ""
-        return Saved(file, None, _EXACT.format(kind) + deep + ("" if whole else _LOST))
+        return Saved(file, None, _EXACT.format(kind) + deep + told + ("" if whole else _LOST))
     whole &= _save(exact, final, origin)
     how = "with your photo's own compression tables" if origin.jpeg_for(final.mode) else "at high quality"
     note = (
         f"The JPEG is written {how}; compressing again moves all pixels a little. "
         "In the PNG every pixel that you did not paint is bit for bit as it was."
     )
-    return Saved(file, exact, note + ("" if whole else _LOST))
+    return Saved(file, exact, note + told + ("" if whole else _LOST))
 
 
 def save_shown(pictures: Sequence[Image.Image], folder: Path) -> list[str]:

@@ -44,9 +44,21 @@ def write_uneven(good: int) -> None:
 
 def start(launcher: str, model: str) -> subprocess.Popen:
     words = ["-m", "ngan", "inpaint", "faces", "masks", "-o", "out", "--report", "r.json", "--model", model]
+    return start_alone([sys.executable, "-m", *LAUNCHERS[launcher], *words])
+
+
+def start_alone(command: list[str]) -> subprocess.Popen:
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
-    command = [sys.executable, "-m", *LAUNCHERS[launcher], *words]
     return subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
+
+
+def end_at_first_output(run: subprocess.Popen) -> None:
+    """Send SIGTERM, as a scheduler does, to a run once it has written a picture."""
+    deadline = time.monotonic() + 200
+    while not list(Path("out").glob("*.png")):
+        assert time.monotonic() < deadline and run.poll() is None
+        time.sleep(0.05)
+    run.terminate()
 
 
 @pytest.mark.slow
@@ -148,3 +160,45 @@ def test_without_such_a_launcher_nobody_is_waited_for(store, monkeypatch, count,
     with leaving_together(Share(0, count)):
         pass
     assert not store.check(["end 0"])
+
+
+@pytest.mark.slow
+def test_a_schedulers_signal_ends_a_run_as_ctrl_c_does(here, model):
+    write_uneven(40)
+    words = ["inpaint", "faces", "masks", "-o", "out", "--report", "r.json", "--model", model]
+    run = start_alone([sys.executable, "-m", "ngan", *words])
+    end_at_first_output(run)
+    errors = run.communicate(timeout=100)[1]
+    assert run.returncode == 128 + signal.SIGTERM, errors
+    report = json.loads(Path("r.json").read_text())
+    assert report["interrupted"] and report["filled"] == len(os.listdir("out")) > 0
+    assert f"ngan: {report['filled']} of 80 faces filled" in errors
+    assert errors.endswith("ngan: interrupted; the same command goes on\n")
+
+
+@pytest.mark.slow
+def test_a_schedulers_signal_leaves_a_report_of_each_process_of_a_launcher(here, model):
+    write_uneven(40)
+    for path in sorted(Path("faces").glob("*.png"))[::2]:  # process 0 has work, too
+        path.write_bytes(Path("faces/01.png").read_bytes())
+    run = start("accelerate", model)
+    end_at_first_output(run)
+    errors = run.communicate(timeout=100)[1]
+    assert run.returncode != 0
+    reports = [json.loads(Path(f"r-{rank:02}-of-02.json").read_text()) for rank in range(2)]
+    assert all(report["interrupted"] and report["total"] == 40 for report in reports), errors
+    assert sum(report["filled"] for report in reports) == len(os.listdir("out")) > 0
+    assert all(f"process {n} of 2: {reports[n - 1]['filled']} of 40 faces filled" in errors for n in (1, 2))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a launcher's end is not seen")
+def test_a_launcher_of_one_process_that_is_ended_leaves_none_behind(here, model):
+    write_uneven(40)
+    words = ["inpaint", "faces", "masks", "-o", "out", "--report", "r.json", "--model", model]
+    launcher = ["accelerate.commands.launch", "--config_file", str(ROOT / "configs" / "cpu.yaml")]
+    run = start_alone([sys.executable, "-m", *launcher, "-m", "ngan", *words])
+    end_at_first_output(run)
+    errors = run.communicate(timeout=100)[1]  # ends when its child has closed its output
+    assert json.loads(Path("r.json").read_text())["interrupted"], errors
+    assert errors.endswith("ngan: interrupted; the same command goes on\n")

@@ -43,7 +43,7 @@ def test_a_data_set_is_filled_by_row_number(here, table, model, capsys):
     assert np.array_equal(known_of("out/000001.png"), known_of("b.jpg"))
     assert np.array_equal(known_of("out/000003.png"), known_of("d.webp"))
     lines = summary(capsys)
-    assert lines[0].startswith("ngan: error: row 2: ") and "can be read" in lines[0]
+    assert lines[0].startswith("ngan: error: row 2: ") and "breaks off or is damaged" in lines[0]
     assert lines[1:] == ["ngan: 3 of 4 faces filled (3 without a face found), 1 failed"]
     assert main([*words, "--find-damage", "-o", "found", "--format", "tiff"]) == 1
     assert sorted(os.listdir("found")) == ["000000.tif", "000001.tif", "000003.tif"]
@@ -68,6 +68,7 @@ def test_pages_are_not_dropped(here, model, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--mask-column", "image"], "column 'image' holds the faces; --mask-column names that of the masks"),
         (["--mask-column", "label"], "'label' holds no pictures"),
         (["--find-damage", "--image-column", "face"], "no column 'face'"),
         (["--find-damage", "--split", "train"], "no split 'train'"),

@@ -1,15 +1,17 @@
 """Tests of reading pictures and masks: what means the same, and what is refused by name."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from painting import box_mask, noise
 from PIL import Image, features
+from rights import plain_rights
 
 from ngan import pictures
-from ngan.pictures import PictureError, read_mask, read_picture
+from ngan.pictures import PictureError, open_file, read_mask, read_picture
 
 
 def test_masks_of_all_kinds_mean_the_same(tmp_path: Path):
@@ -79,11 +81,31 @@ def test_files_that_are_no_pictures_are_refused_by_name(tmp_path: Path):
     (tmp_path / "text.png").write_text("no picture")
     Image.fromarray(noise(64, 64, 3)).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:3000])
-    for name in ("text.png", "cut.png"):
-        with pytest.raises(PictureError, match=f"{name} is not a picture that can be read"):
-            read_picture(tmp_path / name)
+    Image.fromarray(noise(64, 64, 3)).save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:3000])
+    (tmp_path / "head.png").write_bytes((tmp_path / "whole.png").read_bytes()[:10])
+    (tmp_path / "zero.jpg").write_bytes(b"")
+    for name, why in {
+        "text.png": "is not a picture that can be read",
+        "head.png": "is not a picture that can be read",
+        "cut.png": "breaks off or is damaged",
+        "cut.jpg": "breaks off or is damaged",
+        "zero.jpg": "is empty",
+    }.items():
+        for read in (read_picture, lambda path: read_mask(path, (64, 64))):
+            with pytest.raises(PictureError, match=f"{name} {why}$"):
+                read(tmp_path / name)
+    with pytest.raises(PictureError, match="^the file is empty$"):
+        open_file(io.BytesIO(), "the file")
     with pytest.raises(FileNotFoundError):
         read_picture(tmp_path / "missing.png")
+
+
+def test_a_file_that_may_not_be_read_is_told_from_a_broken_one(tmp_path: Path):
+    Image.fromarray(noise(64, 64, 3)).save(tmp_path / "closed.png")
+    os.chmod(tmp_path / "closed.png", 0)
+    with plain_rights(), pytest.raises(PictureError, match=r"closed.png cannot be read \(Permission denied\)$"):
+        read_picture(tmp_path / "closed.png")
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
@@ -115,7 +137,7 @@ def test_a_damaged_avif_is_refused_by_name(tmp_path: Path):
     start = content.index(b"mdat") + 10
     content[start:] = b"\xff" * (len(content) - start)
     (tmp_path / "broken.avif").write_bytes(content)
-    with pytest.raises(PictureError, match="broken.avif is not a picture that can be read"):
+    with pytest.raises(PictureError, match="broken.avif breaks off or is damaged"):
         read_picture(tmp_path / "broken.avif")
 
 

@@ -251,6 +251,32 @@ def test_what_a_format_cannot_hold_is_told(model, capsys, face, out, lost):
     assert all(note in capsys.readouterr().err for note in told)
 
 
+@pytest.mark.parametrize("out", ["out.png", "out.jpg", "out.tif"])
+@pytest.mark.parametrize(
+    ("face", "profile", "lost"),
+    [
+        ("cmyk.tif", b"", ["Its CMYK colours are written as RGB."]),
+        ("cmyk.jpg", b"CMYK", ["Its CMYK colours are written as RGB.", "Its colour profile does not fit"]),
+        ("lab.tif", b"Lab ", ["Its LAB colours are written as RGB.", "Its colour profile does not fit"]),
+        ("rgb.png", b"CMYK", ["Its colour profile does not fit"]),
+        ("rgb.png", b"RGB ", []),
+    ],
+)
+def test_colours_that_become_rgb_are_told_and_their_profile_is_left_out(model, capsys, face, profile, lost, out):
+    profile = PROFILE.replace(b"RGB ", profile) if profile else b""
+    mode = face.split(".")[0].upper()
+    Image.frombytes(mode, (SIDE, SIDE), picture(0, "CMYK" if mode == "CMYK" else "RGB").tobytes()).save(
+        face, icc_profile=profile
+    )
+    filled = fill(model, face, out, "--report", "report.json")
+    assert filled.mode == "RGB" and ("icc_profile" in filled.info) == (not lost)
+    (notes,) = json.loads(Path("report.json").read_text())["notes"].values()
+    told = [note for note in notes if note.startswith("Its ")]
+    assert len(told) == len(lost) and all(a.startswith(b) for a, b in zip(told, lost, strict=True))
+    shown = capsys.readouterr().err
+    assert all(note in shown for note in told)
+
+
 def test_names_may_be_as_long_as_the_disk_allows(tmp_path):
     save_picture(tmp_path / f"{'n' * 251}.png", picture(0))
     assert os.listdir(tmp_path) == [f"{'n' * 251}.png"]

@@ -156,6 +156,17 @@ def test_the_page_gives_a_png_where_jpeg_is_too_short(tmp_path):
     assert saved.file.suffix == ".png" and saved.lossless is None and saved.note.startswith("PNG: every pixel")
 
 
+@pytest.mark.parametrize("kind", [".jpg", ".tif"])
+def test_the_page_tells_that_cmyk_became_rgb(tmp_path, kind):
+    path = tmp_path / f"photo{kind}"
+    picture(0, "CMYK").save(path, icc_profile=PROFILE.replace(b"RGB ", b"CMYK"))
+    saved = photos.save_result(photos.open_photo(path), path, tmp_path)
+    assert saved.note.endswith(
+        "Its CMYK colours are written as RGB. Its colour profile does not fit what is written and is left out."
+    )
+    assert Image.open(saved.file).mode == "RGB" and "icc_profile" not in Image.open(saved.file).info
+
+
 @pytest.mark.parametrize(
     ("mode", "profile", "kept"),
     [

@@ -1,6 +1,7 @@
 """Signals that ask for an end: noted in the loop, at once elsewhere, and twice."""
 
 import signal
+import threading
 
 import pytest
 
@@ -78,3 +79,17 @@ def test_the_handlers_from_before_come_back():
 )
 def test_only_accelerates_own_command_is_its_launcher(command, launcher):
     assert is_accelerate([word.encode() for word in command.split("|")]) is launcher
+
+
+def test_a_thread_changes_no_handlers():
+    found = []
+
+    def work() -> None:
+        with Stop() as stop:
+            found.append((stop.number, signal.getsignal(signal.SIGTERM)))
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [(0, before)]

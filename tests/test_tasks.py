@@ -61,7 +61,7 @@ def test_what_cannot_be_read_fails_by_name(here, model, capsys):
         "ngan: error: faces/closed: cannot be read (Permission denied)",
         "ngan: error: faces/lost.png: No such file or directory",
         "ngan: error: faces/lost: cannot be read (No such file or directory)",
-        "ngan: error: faces/round.jpg is not a picture that can be read",
+        "ngan: error: faces/round.jpg cannot be read (Too many levels of symbolic links)",
     ]
     assert lines[-1] == "ngan: 1 of 5 faces filled (1 without a face found), 4 failed"
     assert sorted(json.loads(Path("r.json").read_text())["failed"]) == [
@@ -104,7 +104,7 @@ def test_a_failure_names_its_file_once(here, model, capsys):
     Path("faces/zero.png").write_bytes(b"")
     write_pair("face.png", "masks/zero.png")
     assert main(["inpaint", "faces", "masks", "-o", "out", "--model", model]) == 1
-    assert summary(capsys)[0] == "ngan: error: faces/zero.png is not a picture that can be read"
+    assert summary(capsys)[0] == "ngan: error: faces/zero.png is empty"
 
 
 def bright(mode: str, colour: tuple[int, ...]) -> Image.Image:
