@@ -32,10 +32,12 @@ def test_a_mask_file_is_painted_and_used_to_the_pixel(app: ModuleType, tmp_path:
 
     Image.new("L", (1100, 901), 255).save(tmp_path / "other.png")
     (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "other.png").read_bytes()[:-300])
     Image.new("L", (1100, 900), 0).save(tmp_path / "black.png")
     for name, message in (
         ("other.png", "cannot be used: it has 1100x901.*1100x900"),
         ("text.png", "mask file is not"),
+        ("cut.png", "mask file is a broken picture"),
         ("black.png", "cannot be used: it marks no"),
     ):
         answer = app.handlers.open_mask(str(tmp_path / name), canvas, photo)
