@@ -183,7 +183,7 @@ def test_pictures_that_cannot_be_used_are_named_and_left_out(trained, tmp_path, 
     assert done.returncode == 0, done.stderr
     warnings = [record.getMessage() for record in caplog.records if "skipped picture" in record.getMessage()]
     assert len(warnings) == 3
-    reasons = {"broken.png": "not a picture that can be read", "dot.png": "1x1 pixels", "huge.png": "400000000 pixels"}
+    reasons = {"broken.png": "breaks off or is damaged", "dot.png": "1x1 pixels", "huge.png": "400000000 pixels"}
     for name, reason in reasons.items():
         assert sum(name in warning and reason in warning for warning in warnings) == 1
 
