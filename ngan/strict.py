@@ -1,5 +1,6 @@
 """Models that are read from a folder or the Hub whole, or refused by name."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ _NAMED = 4  # weights named of each kind of problem; the others are counted
 class StrictHubMixin(PyTorchModelHubMixin):
     """`from_pretrained` that refuses whatever does not fit, by name, and reads safetensors only."""
 
+    _card: dict[str, str | None] | None = None  # where on the Hub the card of the weights is, if it was not read yet
     _terms: dict[str, str] = {}  # the license of the weights, as a card's front matter names it
 
     @classmethod
@@ -57,7 +59,7 @@ class StrictHubMixin(PyTorchModelHubMixin):
         Raises:
             FileNotFoundError: no such folder, or nothing of this kind in it.
             ValueError: a configuration or weights that do not fit, naming what is missing, unexpected, misshapen or of
-                another type.
+                another type; or a device that is not there.
             ConnectionError: the download broke off, again and again.
             huggingface_hub.errors.HfHubHTTPError: the Hub has no such model or does not answer.
         """
@@ -119,13 +121,19 @@ class StrictHubMixin(PyTorchModelHubMixin):
             ) from error
         check_weights(model, weights, source)
         model.to_empty(device="cpu").load_state_dict(weights)
-        model._terms = _terms_beside(path)
+        if (path.parent / CARD).is_file():
+            model._terms = _license_in(path.parent / CARD)
+        elif not Path(source).is_dir():
+            model._card = {"source": source, "revision": named or revision, "subfolder": subfolder or None}
         return model.to(device).eval()
 
     def generate_model_card(self, *arguments: Any, **named: Any) -> ModelCard:
-        """Return the card that `save_pretrained` writes where there is none, with the license of the folder or the
-        copy of a Hub's repository that the weights came from, if its card was there and names one."""
+        """Return the card that `save_pretrained` writes where there is none, with the license that the weights had
+        where they came from, if a card there can be read and names one; on the Hub it is asked for now."""
         card = super().generate_model_card(*arguments, **named)
+        if self._card is not None:
+            with contextlib.suppress(OSError):  # the Hub has no card there, or does not answer
+                self._terms, self._card = _license_in(download(name=CARD, **self._card)), None
         for name, value in self._terms.items():
             setattr(card.data, name, value)
         return card
@@ -189,10 +197,10 @@ def _some(names: list[str]) -> str:
     return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED:,} more"
 
 
-def _terms_beside(weights: Path) -> dict[str, str]:
-    """The license that the card beside a file of weights names; none where no card can be read."""
+def _license_in(card: Path) -> dict[str, str]:
+    """The license that a card names; none where it cannot be read."""
     try:
-        return license_in((weights.parent / CARD).read_text(encoding="utf-8"))
+        return license_in(card.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 

@@ -286,3 +286,15 @@ def test_a_saved_copy_has_the_license_of_its_original_and_a_new_model_none(tmp_p
     NGAN.from_pretrained(tmp_path / "model0").save_pretrained(tmp_path / "copy")
     data = ModelCard.load(tmp_path / "copy" / "README.md").data
     assert (data.license, data.get("license_name")) == (("other", "ours") if card else (None, None))
+
+
+@pytest.mark.parametrize("card", [True, False])
+def test_a_copy_of_a_model_on_the_hub_has_its_license_too(hub, tmp_path, card):
+    _, files = saved(tmp_path)
+    files["README.md"] = b"---\nlicense: other\nlicense_name: ours\n---\n# Mine\n"
+    hub.put(NAME, files if card else {name: data for name, data in files.items() if name != "README.md"})
+    model = NGAN.from_pretrained(f"{NAME}@main")
+    assert not any("README" in path for _, path, _ in hub.calls)  # who fills faces alone need not wait for it
+    model.save_pretrained(tmp_path / "copy")
+    data = ModelCard.load(tmp_path / "copy" / "README.md").data
+    assert (data.license, data.get("license_name")) == (("other", "ours") if card else (None, None))
