@@ -14,6 +14,7 @@ from ngan.onnx_model import ONNX_NAME
 from ngan.start import CRITICS
 
 _FAILURES = (OSError, HTTPError, RuntimeError)  # refused by the Hub, not reached, broken off in a large file
+_NO_RIGHTS = (401, 403)  # what the Hub answers to a token that may not write
 _OVERTAKEN = (409, 412)  # what the Hub answers where another commit came between
 _TRIES = 5  # to make ours on top of it
 # What a run may have pushed and another one lacks: of other weights, it would be taken for this model's.
@@ -43,11 +44,13 @@ def open_repository(config: TrainConfig) -> str:
     """Make the repository and its branch, if need be, before hours of training; return the repository's full id.
 
     Raises:
-        ValueError: the Hub cannot be reached or refuses, or the repository is public and a private one is asked for.
+        ValueError: the Hub cannot be reached or refuses, the token may not write to the repository, or that is public
+            and a private one is asked for.
     """
     api = HfApi()
     try:
         made = api.create_repo(config.hub_model_id, private=config.hub_private or None, exist_ok=True)
+        _check_rights(made.repo_id)  # one that is there passes for made, whoever's it is
         public = config.hub_private and not api.model_info(made.repo_id).private  # one that is there stays as it is
         if config.hub_revision:
             api.create_branch(made.repo_id, branch=config.hub_revision, exist_ok=True)
@@ -110,6 +113,15 @@ def push_checkpoint(checkpoint: Path, config: TrainConfig) -> None:
         )
     except _FAILURES as error:
         raise ValueError(f"hub_model_id={config.hub_model_id!r}: {error}") from error
+
+
+def _check_rights(repo_id: str) -> None:
+    """Have the Hub refuse a repository that the token here may not write to."""
+    try:
+        HfApi().auth_check(repo_id, write=True)
+    except HfHubHTTPError as error:
+        if error.response.status_code in _NO_RIGHTS:  # else a mirror, say, that knows no such question
+            raise
 
 
 def _commit(repo_id: str, files: dict[str, Path], revision: str | None) -> str:

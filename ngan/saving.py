@@ -168,12 +168,17 @@ def longest_side(suffix: str) -> int:
 
 def losses(picture: Image.Image, suffix: str, origin: Origin | None = None) -> list[str]:
     """Tell what of a picture and its origin, as `save_picture` takes them, the format of an ending cannot hold."""
-    suffix, lost = suffix.lower(), conversions(picture, origin or Origin())
+    origin, suffix = origin or Origin(), suffix.lower()
+    lost = conversions(picture, origin)
     if suffix not in _DEEP and (picture.mode == "I;16" or deep.sixteen_bits(picture) is not None):
         lost.append(f"{suffix} holds 8 of its 16 bits a channel; PNG and TIFF hold all.")
     if suffix in JPEG and picture.mode in ("LA", "RGBA"):
         lost.append(f"{suffix} holds no transparency: it is put on white.")
-    if suffix != ".png" and (names := _unlike_srgb(origin or Origin())):
+    fits = picture.mode in _profile_modes(origin)  # else it is told of as left out
+    held = {"colour profile": origin.icc_profile and fits, "EXIF data": origin.exif}
+    if suffix == ".bmp" and (names := [name for name, value in held.items() if value]):
+        lost.append(f"{suffix} holds no {' and no '.join(names)}; PNG, TIFF and WebP do.")
+    if suffix != ".png" and (names := _unlike_srgb(origin)):
         lost.append(f"{suffix} holds no {' and '.join(names)}: its colours will be read otherwise; PNG holds them.")
     return lost
 

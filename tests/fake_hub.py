@@ -21,6 +21,7 @@ from card_rules import card_troubles
 
 TOKEN = "hf_test"
 _PREFIXES = {"models": "", "datasets": "datasets/", "spaces": "spaces/"}
+_OWN = ("tester", "org")  # namespaces that the token may write to
 _LARGE = (".safetensors", ".bin", ".onnx", ".parquet", ".png", ".jpg", ".webp")  # kept by LFS, as .gitattributes says
 
 
@@ -217,7 +218,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._refuse(401, "Unauthorized", "Invalid username or password.")
         asked = json.loads(body)
         kind, namespace = asked.get("type", "model") + "s", asked.get("organization") or "tester"
-        if namespace not in ("tester", "org"):
+        if namespace not in _OWN:
             return self._refuse(403, "Forbidden", f'You don\'t have the rights to create under "{namespace}"')
         repo_id = f"{namespace}/{asked['name']}"
         answer = {"url": f"{self.hub.endpoint}/{_PREFIXES[kind]}{repo_id}", "name": repo_id, "id": repo_id}
@@ -226,6 +227,14 @@ class Handler(BaseHTTPRequestHandler):
         private = bool(asked.get("private")) or asked.get("visibility") == "private"
         self.hub.repos[kind, repo_id] = Repo(private)
         return self._send(200, answer)
+
+    def auth_check(self, body: bytes, kind: str, repo_id: str) -> None:
+        """GET .../auth-check/write."""
+        if self._find(kind, repo_id):
+            if repo_id.split("/")[0] in _OWN:
+                return self._send(200, {})
+            return self._refuse(403, "Forbidden", "You don't have the rights to write to it")
+        return None
 
     def validate_yaml(self, body: bytes) -> None:
         """POST /api/validate-yaml."""
@@ -375,6 +384,7 @@ _ROUTES = (
     ("GET", r"/api/whoami-v2", "whoami"),
     ("POST", r"/api/repos/create", "create_repo"),
     ("POST", r"/api/validate-yaml", "validate_yaml"),
+    ("GET", _REPO + r"/auth-check/write", "auth_check"),
     ("POST", _REPO + r"/preupload/(?P<revision>[^/]+)", "preupload"),
     ("POST", _PLAIN + r"\.git/info/lfs/objects/batch", "lfs_batch"),
     ("PUT", r"/upload/(?P<oid>[0-9a-f]{64})", "lfs_put"),

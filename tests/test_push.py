@@ -297,6 +297,19 @@ def test_refused_repository_ends_the_run_before_any_update(hub, train, tmp_path)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
+def test_a_repository_that_may_only_be_read_ends_the_run_before_any_update(hub, train, tmp_path):
+    hub.put("strangers/ngan", {})  # so that making it is no error
+    status, printed = train("run", "--hub_model_id", "strangers/ngan")
+    assert status == 2 and "hub_model_id='strangers/ngan': 403 Forbidden: You don't have the rights" in printed
+    assert not (tmp_path / "run" / "metrics.jsonl").exists() and "Traceback" not in printed
+
+
+def test_a_hub_that_does_not_tell_rights_takes_the_push(hub, train):
+    hub.fail["/auth-check/"] = (404, 100)
+    assert train("run", "--max_train_steps", "1")[0] == 0
+    assert MODEL <= hub.files(NAME)
+
+
 def test_dropped_upload_is_tried_again(hub, train):
     hub.drop["/upload/"] = (1000, 1)
     assert train("run")[0] == 0

@@ -239,10 +239,13 @@ def test_a_bmp_keeps_transparency(model, face, mode):
         ("deep.png", "out.png", []),
         ("clear.png", "out.jpg", [".jpg holds no transparency"]),
         ("clear.png", "out.bmp", []),
+        ("whole.png", "out.bmp", [".bmp holds no colour profile and no EXIF data"]),
+        ("whole.png", "out.tif", []),
     ],
 )
 def test_what_a_format_cannot_hold_is_told(model, capsys, face, out, lost):
     picture(0, "RGBA").save("clear.png")
+    picture(0).save("whole.png", icc_profile=PROFILE, exif=exif())
     cv2.imwrite("deep.png", np.random.default_rng(0).integers(0, 65536, (SIDE, SIDE, 3), dtype=np.uint16))
     fill(model, face, out, "--report", "report.json")
     (notes,) = json.loads(Path("report.json").read_text())["notes"].values()
