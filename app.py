@@ -62,7 +62,7 @@ OTHER_TERMS = "What its weights were trained on, and what they may be used for, 
 LOOKS = "Crisp: clear eyes and hair, more of it guessed. Careful: softer, on average closer to what was there."
 CLOCK = "(...given) => [...given.slice(0, -1), performance.now()]"  # in the place of an event's last input
 # functions, called once the page stands
-SCRIPTS = ("staying.js", "sending.js", "leaving.js", "keys.js", "sliding.js", "page.js")
+SCRIPTS = ("staying.js", "sending.js", "leaving.js", "keys.js", "fingers.js", "sliding.js", "page.js")
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 # Gradio's own are hard to read: of texts and what is behind them the lighter should be 4.5 times as light (WCAG 2, AA)
 READABLE = {

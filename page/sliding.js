@@ -1,5 +1,6 @@
 () => {
-  // The line between before and after, moved by keys; Gradio's hears of pointers alone and has no name.
+  // The line between before and after, moved by keys; Gradio's hears of pointers alone and has no name. A finger that
+  // strokes a result that is seen whole scrolls the page: Gradio would hold it fast.
   const NAME = 'Before and after: left of this line the picture before, right of it the filled one';
   const STEPS = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -10, PageUp: 10 }; // percent
   const ENDS = { Home: 0, End: 100 };
@@ -31,6 +32,15 @@
     new MutationObserver(() => say(line)).observe(line, { attributeFilter: ['style'] });
     say(line);
   };
+  window.addEventListener(
+    'touchstart',
+    (event) => {
+      const image = event.target.closest('#slider:not(.fullscreen) .image-container')?.querySelector('img');
+      const whole = image && new DOMMatrix(getComputedStyle(image).transform).a === 1;
+      if (whole && event.touches.length === 1 && !event.target.closest('[data-testid="slider"]')) event.stopPropagation();
+    },
+    true
+  );
   new MutationObserver(() => {
     const line = document.querySelector('#slider [data-testid="slider"]');
     if (line && line.role !== 'slider') lead(line);

@@ -78,3 +78,13 @@ def test_on_a_low_screen_canvas_and_fill_are_seen_at_once_and_then_the_result_an
         assert changed[195, 240:350].mean() > 0.8 and not changed[230:].any()
         parts = (editor.root, button, page.locator("#slider img").nth(1), page.locator("#download"))
         assert all(inside(part.bounding_box(), screen) for part in parts)
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (844, 390)])
+def test_the_full_screen_is_filled_by_the_result(browser, url: str, size: tuple[int, int]):
+    with opened(browser, url, f"full_{size[0]}", viewport={"width": size[0], "height": size[1]}) as page:
+        page.locator("#examples button").nth(2).click()  # as high as it is wide
+        status(page, "Filled in")
+        page.locator("#slider").get_by_label("Fullscreen").click()
+        page.wait_for_function("innerHeight - document.querySelector('#slider img').clientHeight < 3")
+        page.keyboard.press("Escape")
