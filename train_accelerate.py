@@ -134,9 +134,8 @@ def start(run: Run) -> None:
         which, states = config.resume_from_checkpoint, (run.bare, run.optimizers, run.average)
         run.counters = resume(run.folder, which, *states, run.settings)
         check_same_start(gather_object([run.counters.step]), run.folder)
-    else:
-        check_unused(run.folder)
     if not run.counters.step:
+        check_unused(run.folder)
         run.counters.critics_given = critics_given(config)
         run.counters.license, run.counters.base_model = origin(config)
     open_validation(run)

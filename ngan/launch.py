@@ -83,8 +83,15 @@ def warn_of_no_validation(config: TrainConfig, names: list[str]) -> None:
 
 
 def check_unused(folder: Path) -> None:
-    """Refuse to start anew over another run: its log would be lost, and "latest" would go on from its checkpoints."""
+    """Refuse to start anew over another run: its log and its model would be lost, and "latest" would go on from its
+    checkpoints.
+    """
     found = list_checkpoints(folder)
+    if not found and (folder / "model").is_dir():
+        raise ValueError(
+            f"output_dir={str(folder)!r} holds the model of another run, and no checkpoint of it to go on from: give "
+            "another folder, or move what it holds elsewhere"
+        )
     if found:
         raise ValueError(
             f"output_dir={str(folder)!r} holds {found[-1].name} of another run: go on with "

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -222,6 +223,25 @@ def test_a_new_run_over_another_is_refused_and_nothing_of_that_is_lost(trained, 
     done = main(trained / "faces", trained / "run", "--max_train_steps", "2")
     assert_one_line(done, "holds checkpoint-0000006 of another run: go on with --resume_from_checkpoint latest")
     assert before == {path: path.stat().st_mtime_ns for path in (trained / "run").rglob("*")}
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume_from_checkpoint", "latest"]])
+def test_the_model_of_a_run_whose_checkpoints_are_gone_is_not_written_over(trained, tmp_path, main, resume):
+    shutil.copytree(trained / "run", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    done = main(trained / "faces", tmp_path / "run", *resume, "--max_train_steps", "1")
+    assert_one_line(done, "holds the model of another run, and no checkpoint of it")
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+
+
+def test_going_on_from_elsewhere_in_the_folder_of_another_run_is_refused(trained, tmp_path, main):
+    other = tmp_path / "run"
+    shutil.copytree(trained / "run", other, ignore=shutil.ignore_patterns("*06"))
+    before = sorted(other.rglob("*"))
+    given = str(trained / "run/checkpoint-0000006")
+    done = main(trained / "faces", other, "--max_train_steps", "8", "--resume_from_checkpoint", given)
+    assert_one_line(done, f"resume_from_checkpoint={given!r}: {other} holds checkpoints of its own, such as check")
+    assert sorted(other.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
