@@ -166,7 +166,8 @@ def open_validation(run: Run) -> None:
     run.validation_split = config.validation_split
     if config.validation_split == "auto":
         names = split_names(config.dataset, config.dataset_config_name or None)
-        run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
+        unseen = (name for name in VALIDATION_NAMES if name in names and name != config.split)
+        run.validation_split = next(unseen, "")
         if not run.validation_split and run.accelerator.is_main_process:
             warn_of_no_validation(config, names)
     if run.validation_split and run.accelerator.is_main_process:  # the only one that reads it
@@ -314,7 +315,7 @@ def finish(run: Run) -> None:
                 if len(run.validation) >= FEWEST:
                     figures["differences"] = measure_differences(run.generators, run.validation)
                 chosen = described_set(run.config.dataset, run.config.dataset_config_name, run.validation_split)
-                result = {**chosen, **figures}
+                result = {**chosen, "trained_on": run.validation_split == run.config.split, **figures}
                 grid = example_grid(run.generators, run.validation, seed=run.config.seed)
             folder = run.folder / "model"
             export_run(folder, run.generators, taught_critics(run), run.config, run.counters, result, grid)

@@ -77,9 +77,10 @@ def warn_of_idle_critics(config: TrainConfig) -> None:
 
 def warn_of_no_validation(config: TrainConfig, names: list[str]) -> None:
     """Warn of a data set without a validation split, with what may take its place."""
-    told = "%s has no validation split: no samples, no final table; --validation_split takes one of: %s%s"
+    beside = "" if config.split == "train" else f" beside {config.split}, which it trains on"
+    told = "%s has no validation split%s: no samples, no final table; --validation_split takes one of: %s%s"
     alone = " (what it trains on; in a folder of pictures, a subfolder validation is one)"
-    logging.warning(told, config.dataset, ", ".join(names), alone if names == [config.split] else "")
+    logging.warning(told, config.dataset, beside, ", ".join(names), alone if names == [config.split] else "")
 
 
 def check_unused(folder: Path) -> None:
