@@ -50,6 +50,7 @@ from ngan.launch import (
     warn_of_idle_critics,
     warn_of_no_validation,
     warn_of_slow_bf16,
+    words_of,
 )
 from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
@@ -102,7 +103,7 @@ def main(arguments: list[str] | None = None, networks: NetworkMaker = make_netwo
             raise
         print(f"train_accelerate.py: error: lower --num_workers: {one_line(error)}", file=sys.stderr)
     except (ValueError, FloatingPointError, OSError) as error:
-        print(f"train_accelerate.py: error: {one_line(error)}{advice_on(error)}", file=sys.stderr)
+        print(f"train_accelerate.py: error: {words_of(error)}{advice_on(error)}", file=sys.stderr)
     return 2
 
 

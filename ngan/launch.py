@@ -12,10 +12,13 @@ from pathlib import Path
 
 import torch
 
+from ngan.batch import one_line
 from ngan.checkpoint import list_checkpoints
 from ngan.config import TrainConfig
 from ngan.disk import write_whole
 from ngan.runner import has_bfloat16
+
+_OF_WORKER = "Caught "  # begins what torch makes of an error within a loader's worker
 
 
 def check_tracker(name: str) -> None:
@@ -41,6 +44,12 @@ def plain_thread_errors() -> Iterator[None]:
         yield
     finally:
         threading.excepthook = before
+
+
+def words_of(error: Exception) -> str:
+    """Return an error's message on one line; of one that a loader's worker met, without the traceback in front."""
+    text = one_line(error)
+    return text.rpartition(f"{type(error).__name__}: ")[2] if text.startswith(_OF_WORKER) else text
 
 
 def advice_on(error: Exception) -> str:

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from launching import ROOT, TINY, assert_one_line, draw_faces, environment
@@ -303,6 +304,15 @@ def test_a_worker_of_the_loader_that_was_killed_ends_the_run_in_one_line(trained
 
     monkeypatch.setattr(train_accelerate, "train_step", killed)
     assert_one_line(main(trained / "faces", tmp_path, "--max_train_steps", "2"), "lower --num_workers", "Bus error")
+
+
+def test_what_a_worker_of_the_loader_could_not_read_is_told_without_its_traceback(tmp_path, main, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    faces = [{"image": {"bytes": (draw_faces(tmp_path / "x", 1) / "train/000.png").read_bytes()}}] * 4
+    for name, more in (("a", {}), ("b", {"age": 1})):  # the second file has another column
+        datasets.Dataset.from_list([face | more for face in faces]).to_parquet(tmp_path / f"set/{name}.parquet")
+    done = main(tmp_path / "set", tmp_path / "run", *"--streaming true --num_workers 1 --validation_split=".split())
+    assert_one_line(done, f"error: {tmp_path / 'set'}, split train: `datasets` cannot read it (Couldn't cast")
 
 
 def test_a_broken_line_of_the_log_does_not_stop_a_resume(trained, tmp_path, main, caplog):
