@@ -50,6 +50,7 @@ from ngan.launch import (
     warn_of_idle_critics,
     warn_of_no_validation,
     warn_of_slow_bf16,
+    words_of,
 )
 from ngan.meter import Meter
 from ngan.push import check_push, open_repository, push_checkpoint, push_model
@@ -102,7 +103,7 @@ def main(arguments: list[str] | None = None, networks: NetworkMaker = make_netwo
             raise
         print(f"train_accelerate.py: error: lower --num_workers: {one_line(error)}", file=sys.stderr)
     except (ValueError, FloatingPointError, OSError) as error:
-        print(f"train_accelerate.py: error: {one_line(error)}{advice_on(error)}", file=sys.stderr)
+        print(f"train_accelerate.py: error: {words_of(error)}{advice_on(error)}", file=sys.stderr)
     return 2
 
 
@@ -134,9 +135,8 @@ def start(run: Run) -> None:
         which, states = config.resume_from_checkpoint, (run.bare, run.optimizers, run.average)
         run.counters = resume(run.folder, which, *states, run.settings)
         check_same_start(gather_object([run.counters.step]), run.folder)
-    else:
-        check_unused(run.folder)
     if not run.counters.step:
+        check_unused(run.folder)
         run.counters.critics_given = critics_given(config)
         run.counters.license, run.counters.base_model = origin(config)
     open_validation(run)
@@ -167,7 +167,8 @@ def open_validation(run: Run) -> None:
     run.validation_split = config.validation_split
     if config.validation_split == "auto":
         names = split_names(config.dataset, config.dataset_config_name or None)
-        run.validation_split = next((name for name in VALIDATION_NAMES if name in names), "")
+        unseen = (name for name in VALIDATION_NAMES if name in names and name != config.split)
+        run.validation_split = next(unseen, "")
         if not run.validation_split and run.accelerator.is_main_process:
             warn_of_no_validation(config, names)
     if run.validation_split and run.accelerator.is_main_process:  # the only one that reads it
@@ -315,7 +316,7 @@ def finish(run: Run) -> None:
                 if len(run.validation) >= FEWEST:
                     figures["differences"] = measure_differences(run.generators, run.validation)
                 chosen = described_set(run.config.dataset, run.config.dataset_config_name, run.validation_split)
-                result = {**chosen, **figures}
+                result = {**chosen, "trained_on": run.validation_split == run.config.split, **figures}
                 grid = example_grid(run.generators, run.validation, seed=run.config.seed)
             folder = run.folder / "model"
             export_run(folder, run.generators, taught_critics(run), run.config, run.counters, result, grid)

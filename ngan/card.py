@@ -116,7 +116,8 @@ def write_card(
         model: the generators.
         config: of the run; local paths in it are cut to their last part.
         counters: how far the run had come.
-        result: what `ngan.evaluation.evaluate` returned, with the names of the "dataset" and its "split", or None.
+        result: what `ngan.evaluation.evaluate` returned, with the names of the "dataset" and its "split" and
+            whether the run was "trained_on" them, or None.
     """
     written = public_fields(config)
     (folder / "train_config.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
@@ -267,12 +268,13 @@ def _figures(result: dict[str, Any] | None) -> str:
     if result is None:
         return "Not measured: the run had no validation split."
     size = result["image_size"]
+    known = ", **which these weights were trained on**," if result.get("trained_on") else ""
     return (
-        f"{_count(result['n'], 'face')} of the split `{result['split']}` at {size}x{size}; composite against truth "
-        "rounded to 8 bits; means over images; the same seeded holes for every method. Hole: the hole's pixels only; "
-        f"border: {_count(result['border_width'], 'pixel')} to each side of its border. Off frame: faces up to 18 % "
-        "larger or smaller, 6 % of the side away and turned by 8 degrees, as those found in photos are. IoU: of the "
-        f"damage found without a mask.\n\n{format_table(result)}{_differences(result)}"
+        f"{_count(result['n'], 'face')} of the split `{result['split']}`{known} at {size}x{size}; composite against "
+        "truth rounded to 8 bits; means over images; the same seeded holes for every method. Hole: the hole's pixels "
+        f"only; border: {_count(result['border_width'], 'pixel')} to each side of its border. Off frame: faces up to "
+        "18 % larger or smaller, 6 % of the side away and turned by 8 degrees, as those found in photos are. IoU: of "
+        f"the damage found without a mask.\n\n{format_table(result)}{_differences(result)}"
     )
 
 
@@ -327,5 +329,9 @@ def public_fields(config: TrainConfig) -> dict[str, Any]:
 
 
 def public(source: str) -> str:
-    """Cut a path on this machine to its last part, leave a Hub id: a card says nothing of where it was made."""
-    return Path(source).resolve().name if source and Path(source).exists() else source
+    """Cut a path on this machine to its last part, leave a Hub id: a card says nothing of where it was made.
+
+    What a run started from may be gone when it goes on: that is told by its words.
+    """
+    gone = Path(source).is_absolute() or source.startswith(".") or split_revision(source)[0].count("/") > 1
+    return Path(source).resolve().name if source and (gone or Path(source).exists()) else source

@@ -232,8 +232,10 @@ def resume(
         How far the run had come; zeros when "latest" finds a fresh run.
 
     Raises:
-        ValueError: the named checkpoint is missing, damaged or of other networks; or "latest" finds only such.
+        ValueError: the named checkpoint is missing, damaged or of other networks; or "latest" finds only such; or it
+            lies elsewhere, and `output_dir` holds checkpoints, which the run would remove as older ones of its own.
     """
+    own = list_checkpoints(output_dir)
     if which != "latest":
         folder = Path(which) if Path(which).is_dir() else output_dir / which
         if not folder.is_dir():
@@ -249,16 +251,20 @@ def resume(
                 f"resume_from_checkpoint={which!r}: the folder of a model, not of a checkpoint; --init_from {which} "
                 "starts a new run from its weights"
             )
+        if own and folder.resolve().parent != output_dir.resolve():
+            raise ValueError(
+                f"resume_from_checkpoint={which!r}: {output_dir} holds checkpoints of its own, such as "
+                f"{own[-1].name}; give another output_dir, or one of those"
+            )
         return load_checkpoint(folder, networks, optimizers, average, config)
-    candidates = list_checkpoints(output_dir)
-    for folder in reversed(candidates):
+    for folder in reversed(own):
         try:
             return load_checkpoint(folder, networks, optimizers, average, config)
         except ValueError as error:
             _LOG.warning("%s; trying the one before", error)
             reason = error
-    if candidates:
-        raise ValueError(f"resume_from_checkpoint='latest': none of {len(candidates)} checkpoints fits; {reason}")
+    if own:
+        raise ValueError(f"resume_from_checkpoint='latest': none of {len(own)} checkpoints fits; {reason}")
     return Counters()
 
 

@@ -18,7 +18,7 @@ from datasets.distributed import split_dataset_by_node
 from tqdm.auto import tqdm
 
 from ngan.decoding import decode_square, picture_name
-from ngan.sources import raw_rows
+from ngan.sources import raw_rows, read_rows
 
 logger = logging.getLogger("ngan")
 
@@ -275,10 +275,11 @@ class StreamedFaces(torch.utils.data.IterableDataset):
         """Yield the usable pictures of one pass.
 
         Raises:
-            ValueError: the whole pass gave none. Not in a loader's worker, whose share may be empty by bad luck.
+            ValueError: the set cannot be read, or no more; or the whole pass gave none, but not in a loader's worker,
+                whose share may be empty by bad luck.
         """
         read = usable = 0
-        for row in self._rows:
+        for row in read_rows(self._rows, self.name):
             read += 1
             raw = row[self._column]
             picture = decode_square(raw, self.image_size)

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import torch
 
+from ngan.batch import one_line
 from ngan.checkpoint import list_checkpoints
 from ngan.config import TrainConfig
 from ngan.disk import write_whole
 from ngan.runner import has_bfloat16
+
+_OF_WORKER = "Caught "  # begins what torch makes of an error within a loader's worker
 
 
 def check_tracker(name: str) -> None:
@@ -41,6 +44,12 @@ def plain_thread_errors() -> Iterator[None]:
         yield
     finally:
         threading.excepthook = before
+
+
+def words_of(error: Exception) -> str:
+    """Return an error's message on one line; of one that a loader's worker met, without the traceback in front."""
+    text = one_line(error)
+    return text.rpartition(f"{type(error).__name__}: ")[2] if text.startswith(_OF_WORKER) else text
 
 
 def advice_on(error: Exception) -> str:
@@ -77,14 +86,22 @@ def warn_of_idle_critics(config: TrainConfig) -> None:
 
 def warn_of_no_validation(config: TrainConfig, names: list[str]) -> None:
     """Warn of a data set without a validation split, with what may take its place."""
-    told = "%s has no validation split: no samples, no final table; --validation_split takes one of: %s%s"
+    beside = "" if config.split == "train" else f" beside {config.split}, which it trains on"
+    told = "%s has no validation split%s: no samples, no final table; --validation_split takes one of: %s%s"
     alone = " (what it trains on; in a folder of pictures, a subfolder validation is one)"
-    logging.warning(told, config.dataset, ", ".join(names), alone if names == [config.split] else "")
+    logging.warning(told, config.dataset, beside, ", ".join(names), alone if names == [config.split] else "")
 
 
 def check_unused(folder: Path) -> None:
-    """Refuse to start anew over another run: its log would be lost, and "latest" would go on from its checkpoints."""
+    """Refuse to start anew over another run: its log and its model would be lost, and "latest" would go on from its
+    checkpoints.
+    """
     found = list_checkpoints(folder)
+    if not found and (folder / "model").is_dir():
+        raise ValueError(
+            f"output_dir={str(folder)!r} holds the model of another run, and no checkpoint of it to go on from: give "
+            "another folder, or move what it holds elsewhere"
+        )
     if found:
         raise ValueError(
             f"output_dir={str(folder)!r} holds {found[-1].name} of another run: go on with "

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from datasets.load import dataset_module_factory, get_dataset_builder_class
 from datasets.packaged_modules.cache.cache import Cache
 from huggingface_hub import DatasetCard
-from huggingface_hub.errors import RevisionNotFoundError
+from huggingface_hub.errors import HTTPError, RevisionNotFoundError
 from huggingface_hub.utils import validate_repo_id
 from PIL import Image
 
@@ -158,7 +159,26 @@ def _load_dataset(
     except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
         _check_configuration(source, **arguments)
         what = f"{source}, split {split!r}" if split else f"{source}"
-        raise ValueError(f"{what}: `datasets` cannot read it ({error.__cause__ or error})") from error
+        raise ValueError(f"{what}: {_why_unreadable(error)}") from error
+
+
+def read_rows(rows: datasets.IterableDataset, name: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a stream, which may break off after hours.
+
+    Raises:
+        ValueError: it cannot be read, or no more, with its name.
+    """
+    try:
+        yield from rows
+    except (datasets.exceptions.DatasetsError, HTTPError, OSError, ValueError) as error:
+        raise ValueError(f"{name}: {_why_unreadable(error)}") from error
+
+
+def _why_unreadable(error: Exception) -> str:
+    cause = error.__cause__ or error
+    if "BatchSize must be greater than 0" in str(cause):  # what pyarrow says of a parquet file without a row
+        return "it is empty"
+    return f"`datasets` cannot read it ({cause})"
 
 
 def _check_revision(revision: str, **arguments: Any) -> None:

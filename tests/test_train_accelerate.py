@@ -145,6 +145,8 @@ def test_a_resume_needs_the_model_that_a_run_started_from_only_for_a_share_of_it
     assert not (parts / "checkpoint-0000004").exists()
     assert main(trained / "faces", parts, *again).returncode == 0
     assert_same_state(parts / "checkpoint-0000004", whole / "checkpoint-0000004")
+    told = [parts / "model/README.md", parts / "model/train_config.json", parts / "checkpoint-0000004/state.json"]
+    assert not any(str(source.parent) in path.read_text() for path in told)
     for name in ("model.safetensors", "discriminators/model.safetensors"):  # the critics were given, and are passed on
         assert (parts / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
 
@@ -354,3 +356,16 @@ def test_a_folder_without_validation_faces_trains_and_says_what_is_left_out(trai
     assert "no validation split" in caplog.text and "--validation_split takes one of: train" in caplog.text
     assert "Not measured" in (tmp_path / "model/README.md").read_text()
     assert not (tmp_path / "samples").exists()
+
+
+def test_faces_that_a_run_trains_on_are_no_validation_unless_asked_for_and_then_the_card_says_so(
+    trained, tmp_path, main, caplog
+):
+    arguments = "--split validation --max_train_steps 1 --evaluate_limit 2".split()
+    assert main(trained / "faces", tmp_path / "a", *arguments).returncode == 0
+    assert "has no validation split beside validation, which it trains on: no samples" in caplog.text
+    assert not (tmp_path / "a/model/results.json").exists()
+    assert main(trained / "faces", tmp_path / "b", *arguments, "--validation_split", "validation").returncode == 0
+    card = (tmp_path / "b/model/README.md").read_text()
+    assert "2 faces of the split `validation`, **which these weights were trained on**, at 32x32" in card
+    assert "were trained on" not in (trained / "run/model/README.md").read_text()

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from launching import ROOT, TINY, assert_one_line, draw_faces, environment
@@ -224,6 +226,25 @@ def test_a_new_run_over_another_is_refused_and_nothing_of_that_is_lost(trained, 
     assert before == {path: path.stat().st_mtime_ns for path in (trained / "run").rglob("*")}
 
 
+@pytest.mark.parametrize("resume", [[], ["--resume_from_checkpoint", "latest"]])
+def test_the_model_of_a_run_whose_checkpoints_are_gone_is_not_written_over(trained, tmp_path, main, resume):
+    shutil.copytree(trained / "run", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    done = main(trained / "faces", tmp_path / "run", *resume, "--max_train_steps", "1")
+    assert_one_line(done, "holds the model of another run, and no checkpoint of it")
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+
+
+def test_going_on_from_elsewhere_in_the_folder_of_another_run_is_refused(trained, tmp_path, main):
+    other = tmp_path / "run"
+    shutil.copytree(trained / "run", other, ignore=shutil.ignore_patterns("*06"))
+    before = sorted(other.rglob("*"))
+    given = str(trained / "run/checkpoint-0000006")
+    done = main(trained / "faces", other, "--max_train_steps", "8", "--resume_from_checkpoint", given)
+    assert_one_line(done, f"resume_from_checkpoint={given!r}: {other} holds checkpoints of its own, such as check")
+    assert sorted(other.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("faces", "output"),
     [("faces", "faces"), ("faces", "faces/train/run"), ("run/samples", "run"), ("faces", "link/run")],
@@ -283,6 +304,15 @@ def test_a_worker_of_the_loader_that_was_killed_ends_the_run_in_one_line(trained
 
     monkeypatch.setattr(train_accelerate, "train_step", killed)
     assert_one_line(main(trained / "faces", tmp_path, "--max_train_steps", "2"), "lower --num_workers", "Bus error")
+
+
+def test_what_a_worker_of_the_loader_could_not_read_is_told_without_its_traceback(tmp_path, main, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    faces = [{"image": {"bytes": (draw_faces(tmp_path / "x", 1) / "train/000.png").read_bytes()}}] * 4
+    for name, more in (("a", {}), ("b", {"age": 1})):  # the second file has another column
+        datasets.Dataset.from_list([face | more for face in faces]).to_parquet(tmp_path / f"set/{name}.parquet")
+    done = main(tmp_path / "set", tmp_path / "run", *"--streaming true --num_workers 1 --validation_split=".split())
+    assert_one_line(done, f"error: {tmp_path / 'set'}, split train: `datasets` cannot read it (Couldn't cast")
 
 
 def test_a_broken_line_of_the_log_does_not_stop_a_resume(trained, tmp_path, main, caplog):
