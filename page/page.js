@@ -291,14 +291,15 @@
     canvas.dimensions.subscribe(() => fit_photo(canvas));
     window.addEventListener('resize', () => fit_photo(canvas)); // a phone is turned; after that, Gradio fits the photo
   };
-  // On a phone the result lies below the canvas: once it is there, it is brought into view, as tall as it then is.
+  // On a phone or an upright tablet the result lies below the canvas: once it is there, it is brought into view, as tall as it then is.
   let shown = '';
   const show_result = async () => {
     const words = status.querySelector('[data-run]');
     const slider = document.querySelector('#slider');
     if (!words || words.dataset.run === shown || !slider || !slider.querySelector('img')) return;
     shown = words.dataset.run;
-    if (innerWidth >= NARROW && !LOW.matches) return;
+    const beside = slider.getBoundingClientRect().top < document.querySelector('#editor').getBoundingClientRect().bottom;
+    if (beside && !LOW.matches) return;
     await Promise.allSettled([...slider.querySelectorAll('img')].map((image) => image.decode()));
     slider.scrollIntoView({ block: 'start' });
   };

@@ -88,3 +88,23 @@ def test_the_full_screen_is_filled_by_the_result(browser, url: str, size: tuple[
         page.locator("#slider").get_by_label("Fullscreen").click()
         page.wait_for_function("innerHeight - document.querySelector('#slider img').clientHeight < 3")
         page.keyboard.press("Escape")
+
+
+def test_on_a_tablet_held_upright_the_canvas_is_as_wide_as_the_page_and_then_the_result(
+    browser, url: str, picture: Path
+):
+    screen = {"x": 0, "y": 0, "width": 768, "height": 1024}
+    with opened(browser, url, "tablet", **{**PHONE, "viewport": {"width": 768, "height": 1024}}) as page:
+        editor = Editor(page, CANVAS)
+        editor.open(picture)
+        status(page, "No face was found")
+        page.wait_for_timeout(1000)
+        page.evaluate("scrollTo(0, 0)")
+        assert editor.root.bounding_box()["width"] > 700
+        buttons = [page.locator(name) for name in ("#fill", "#find", "#hole")]
+        assert all(inside(part.bounding_box(), screen) for part in (editor.root, *buttons))
+        assert len({button.bounding_box()["y"] for button in buttons}) == 1
+        editor.stroke(POINTS)
+        check_stroke(page, url, picture)
+        page.wait_for_function("document.querySelector('#slider').getBoundingClientRect().top > -2")
+        assert inside(page.locator("#slider img").nth(1).bounding_box(), screen)
