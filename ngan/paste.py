@@ -29,6 +29,7 @@ _SHARPEN_SIGMA = 0.7  # of that blur, in cells
 # cells was 0.41 to 0.59 as strong as in the real ones, by kind of hole, from 2 cells within it on. So much more of it,
 # within the neighbours' range, makes that 0.55 to 0.77, for 0.2 to 0.4 dB in the hole, as most of it is guessed.
 _CRISP = 1.2
+_SLOW = 4  # cells, of a Gaussian: by means so wide what a network drew is shifted to meet what is around a hole
 _CARRY = 0.7  # reach of the picture's own detail into the hole, standard deviation in cells of the network's grid
 _PART = 384  # cells: a stroke's box is continued by parts of this side, those alone that it crosses
 _THICK = 48  # of what is continued, in pixels: thicker holes are filled in a smaller copy, for speed
@@ -110,6 +111,11 @@ def correct(image: torch.Tensor, seen: torch.Tensor, missing: torch.Tensor, cell
     """Shift a network's image so that it meets what is known around the hole, in its tone if it has a single one, and
     make it crisp.
 
+    The shift is slow: of single cells next to the hole it would carry the edges that the network drew a cell beside
+    themselves into it, as those of hair. On 200 portraits of 512 pixels all kinds of holes came out up to 0.06 dB
+    closer to the truth for that, and eyes nearer to real ones (Frechet distance 0.0214 -> 0.0193, crisp); on 60 faces
+    of 178 pixels strokes 0.02 dB farther off.
+
     Args:
         image: (1, 3, h, w), about [-1, 1].
         seen: the same, its known cells right.
@@ -119,9 +125,15 @@ def correct(image: torch.Tensor, seen: torch.Tensor, missing: torch.Tensor, cell
     Returns:
         (1, 3, h, w); known cells as `seen`.
     """
-    field = spread((seen - image) * (1 - missing), 1 - missing)
+    known = 1 - missing
+    means = _blurred((seen - image) * known, _SLOW) / _blurred(known, _SLOW).clamp_min(1e-3)
+    field = spread(means * known, known)
     filled = crisp(torch.where(missing > 0, image + field, seen), cell)
     return torch.where(missing > 0, in_tone(filled, seen, missing), seen)
+
+
+def _blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    return grid_of(cv2.GaussianBlur(pixels_of(image), (0, 0), sigma).reshape(*image.shape[2:], -1))
 
 
 def crisp(image: torch.Tensor, cell: float) -> torch.Tensor:

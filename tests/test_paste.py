@@ -141,6 +141,16 @@ def test_a_fill_of_another_colour_is_shifted_to_meet_the_photo():
     assert (correct(seen - 0.5, seen, missing, 3.0) - 0.2).abs().max() < 1e-5
 
 
+def test_light_that_changes_across_a_face_is_met_but_an_edge_drawn_beside_itself_is_not_carried_on():
+    missing = torch.zeros(1, 1, 32, 32)
+    missing[..., 10:22, 10:22] = 1
+    slope = torch.linspace(-0.3, 0.3, 32).expand(1, 3, 32, 32)
+    assert (correct(torch.zeros(1, 3, 32, 32), slope, missing, 1.0) - slope).abs().max() < 0.1
+    columns = torch.arange(32).expand(1, 3, 32, 32)
+    seen, drawn = (torch.where(columns < edge, 0.8, -0.8) for edge in (16, 17))
+    assert (correct(drawn, seen, missing, 1.0) - drawn)[..., 10:22, 10:22].abs().max() < 0.25
+
+
 def coloured(slope: float, generator: torch.Generator) -> torch.Tensor:
     """A picture (1, 3, 32, 32) of random brightness whose red is by `slope` of it larger, and its blue smaller."""
     grey = 1.6 * torch.rand(1, 1, 32, 32, generator=generator) - 0.8
