@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageOps
 from torch.nn import functional as F
 
+from ngan.blurring import blurred
 from ngan.framing import Face, Window, grown, strokes, within
 from ngan.spreading import grid_of, pixels_of, spread
 from ngan.tone import in_tone
@@ -126,14 +127,11 @@ def correct(image: torch.Tensor, seen: torch.Tensor, missing: torch.Tensor, cell
         (1, 3, h, w); known cells as `seen`.
     """
     known = 1 - missing
-    means = _blurred((seen - image) * known, _SLOW) / _blurred(known, _SLOW).clamp_min(1e-3)
-    field = spread(means * known, known)
+    share = np.maximum(blurred(known[0, 0].numpy(), _SLOW), 1e-3)[..., None]
+    means = blurred(pixels_of((seen - image) * known), _SLOW) / share
+    field = spread(grid_of(means) * known, known)
     filled = crisp(torch.where(missing > 0, image + field, seen), cell)
     return torch.where(missing > 0, in_tone(filled, seen, missing), seen)
-
-
-def _blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    return grid_of(cv2.GaussianBlur(pixels_of(image), (0, 0), sigma).reshape(*image.shape[2:], -1))
 
 
 def crisp(image: torch.Tensor, cell: float) -> torch.Tensor:
