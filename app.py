@@ -62,7 +62,7 @@ OTHER_TERMS = "What its weights were trained on, and what they may be used for, 
 LOOKS = "Crisp: clear eyes and hair, more of it guessed. Careful: softer, on average closer to what was there."
 CLOCK = "(...given) => [...given.slice(0, -1), performance.now()]"  # in the place of an event's last input
 # functions, called once the page stands
-SCRIPTS = ("staying.js", "sending.js", "leaving.js", "keys.js", "fingers.js", "sliding.js", "page.js")
+SCRIPTS = ("staying.js", "sending.js", "leaving.js", "keys.js", "fingers.js", "sliding.js", "page.js", "keeping.js")
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 # Gradio's own are hard to read: of texts and what is behind them the lighter should be 4.5 times as light (WCAG 2, AA)
 READABLE = {
@@ -215,7 +215,7 @@ with gr.Blocks(title="Face inpainting by a nested GAN") as demo:
     filling = fill.click(handlers.fill_painted, [editor, photo, picker, look], results, **busy, **network)
     again = look.input(
         handlers.fill_again,
-        [editor, photo, picker, download, look],
+        [editor, photo, picker, note, look],  # not the download: its file may be gone
         results,
         trigger_mode="always_last",
         **busy,

@@ -19,7 +19,7 @@ from page import canvas, photos, views
 from page.canvas import Photo
 from page.failures import in_words
 from page.memory import Memory
-from page.photos import Unusable
+from page.photos import Expired, Unusable
 from page.programs import Fill
 
 SHOW_SIDE = 1600  # longest side of what the slider shows, in pixels; the download always has the picture's own size
@@ -59,8 +59,7 @@ class Handlers:
                 raise Unusable("Choose a file first.")
             picture = photos.open_photo(path)
         except Unusable as error:
-            gr.Warning(str(error))
-            return gr.skip(), gr.skip(), None, gr.skip(), views.message(str(error), kind="wrong"), *[gr.skip()] * 5
+            return gr.skip(), gr.skip(), None, gr.skip(), _refusal(error), *[gr.skip()] * 5
         value, photo = canvas.show(picture, path)
         name = self.memory.keep(photo)
         self.memory.note(name, _session(request), asked)
@@ -96,8 +95,7 @@ class Handlers:
                 raise Unusable("Choose a mask file first.")
             painted, photo = canvas.with_mask(drawing, path)
         except Unusable as error:
-            gr.Warning(str(error))
-            return gr.skip(), gr.skip(), views.message(str(error), kind="wrong")
+            return gr.skip(), gr.skip(), _refusal(error)
         words = views.message("The mask is painted. Change it if you like, then press Fill.")
         shown = painted, self.memory.keep(photo, turn), words
         return shown if turn == self.memory.latest(_session(request)) else (gr.skip(),) * 3
@@ -115,8 +113,7 @@ class Handlers:
             with in_words():
                 result = self.fill(drawing.picture, None, _faces(picker, drawing, photo), None)
         except (Unusable, PictureError) as error:
-            gr.Warning(photos.words_of(error))
-            return gr.skip(), views.message(photos.words_of(error), kind="wrong")
+            return gr.skip(), _refusal(error)
         if turn != self.memory.latest(_session(request)):
             return (gr.skip(),) * 2
         found = canvas.shrink_mask(result.mask, drawing.canvas.size)
@@ -141,8 +138,7 @@ class Handlers:
             drawing = canvas.read(value, photo)
             faces = views.known_faces(picker) if photo and photo.canvas == drawing.photo.canvas else []
         except Unusable as error:
-            gr.Warning(str(error))
-            return gr.skip(), gr.skip(), views.message(str(error), kind="wrong")
+            return gr.skip(), gr.skip(), _refusal(error)
         scale = drawing.canvas.width / drawing.picture.width
         faces = [Face(face.x * scale, face.y * scale, max(1.0, face.side * scale)) for face in faces]
         generator = torch.Generator()
@@ -175,8 +171,7 @@ class Handlers:
             known = views.known_faces(picker) if photo == drawing.photo else []
             shown = self._filled(drawing, mask, _faces(picker, drawing, photo), known, turn, look)
         except (Unusable, PictureError) as error:
-            gr.Warning(photos.words_of(error))
-            shown = *[gr.skip()] * 8, views.message(photos.words_of(error), kind="wrong")
+            shown = *[gr.skip()] * 8, _refusal(error)
         return shown if turn == self.memory.latest(_session(request)) else (gr.skip(),) * 9
 
     def fill_again(
@@ -184,12 +179,12 @@ class Handlers:
         value: dict | None,
         name: str | None,
         picker: dict | None,
-        result: str | None,
+        note: str | None,
         request: gr.Request | None = None,
         look: str | None = None,
     ) -> tuple:
-        """Fill what is painted once more, with another look; nothing if the page shows no result yet."""
-        return self.fill_painted(value, name, picker, request, look) if result else (gr.skip(),) * 9
+        """Fill what is painted once more, with another look; nothing if the page shows no result and its note."""
+        return self.fill_painted(value, name, picker, request, look) if note else (gr.skip(),) * 9
 
     def try_example(
         self, number: int, request: gr.Request | None = None, asked: float | None = None, look: str | None = None
@@ -210,8 +205,7 @@ class Handlers:
             self.memory.note(before, _session(request))  # the page goes on showing that one
             if not isinstance(error, Unusable):
                 raise
-            gr.Warning(str(error))
-            return *[gr.skip()] * 9, views.message(str(error), kind="wrong")
+            return *[gr.skip()] * 9, _refusal(error)
         return (gr.skip(),) * 10 if self.memory.replaced(name, _session(request)) else shown
 
     def _too_late(self, name: str | None, request: gr.Request | None) -> bool:
@@ -265,6 +259,15 @@ class Handlers:
             gr.update(columns=4),
             views.summary(result, size, seconds, faces is not None, drawing.photo.path is not None, drawing.clear),
         )
+
+
+def _refusal(error: Unusable | PictureError) -> str:
+    """Say why something is not done, and in a notice too; returns the words. If the photo is gone there is no notice:
+    the page opens it again by itself."""
+    gone, words = isinstance(error, Expired), photos.words_of(error)
+    if not gone:
+        gr.Warning(words)
+    return views.message(words, kind="wrong gone" if gone else "wrong")
 
 
 def _session(request: gr.Request | None) -> str | None:

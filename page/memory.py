@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 
 from page.canvas import Photo
-from page.photos import EXPIRED, Unusable
+from page.photos import Expired
 
 _PAGES = 1000  # open ones that are told apart, far more than wait in the queue
 
@@ -47,14 +47,14 @@ class Memory:
         """A photo by its name; None if no name is given.
 
         Raises:
-            Unusable: nothing, or nothing any more, is known by that name.
+            Expired: nothing, or nothing any more, is known by that name.
         """
         if not name:
             return None
         with self._lock:
             self._forget()
             if name not in self._photos:
-                raise Unusable(EXPIRED)
+                raise Expired()
             return self._photos[name][1]
 
     def note(self, name: str | None, session: str | None, asked: float | None = None) -> None:

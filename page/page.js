@@ -41,15 +41,18 @@
   // Gradio goes on waiting for an answer when a request does not reach the server; pressing the button again does work.
   let lost = false;
   const AWAY = 'The server cannot be reached. Your painting is still here: press the button again once it can.';
+  const BACK = 'The server can be reached again, and your painting is still here. Press the button again.';
   const away = () => {
     lost = true;
     arrived();
     say(AWAY, 'wrong');
   };
-  window.addEventListener('away', away); // by staying.js
+  window.addEventListener('away', away); // this and the next by staying.js
+  window.addEventListener('back', () => lost && say(BACK));
+  window.addEventListener('besides', ({ detail }) => say_besides(detail)); // by keeping.js
   window.addEventListener('offline', () => say(AWAY, 'wrong'));
   window.addEventListener('online', () => {
-    if (lost) say('The server can be reached again. Press the button again.');
+    if (lost) say(BACK);
     else unsay();
   });
   window.addEventListener('unhandledrejection', (event) => {
@@ -57,9 +60,14 @@
     const refused = reason.match(/^HTTP \d+/);
     if (!refused && !reason.startsWith('Connection errored out')) return;
     event.preventDefault();
+    if (refused) arrived();
     if (refused) return say(`The server did not take what was sent (${refused[0]}). Press the button again.`, 'wrong');
-    away();
+    window.dispatchEvent(new Event('away'));
   });
+  const has_photo = () => {
+    const photo = window.editor && window.editor.background_image;
+    return Boolean(photo && !photo.destroyed);
+  };
   // A photo given to the canvas itself takes the way of the button too: the canvas would encode and send a phone photo
   // three times over, half a minute of it, show no word on a file that is no picture, and keep no original.
   const hand_over = (event, files) => {
@@ -157,8 +165,13 @@
   let painting = false;
   window.addEventListener(
     'click',
-    ({ target }) => {
+    (event) => {
+      const { target } = event;
       if (!target.closest('#fill, #hole, #find, #examples button')) return;
+      if (arriving && !has_photo() && !target.closest('#examples')) {
+        event.stopImmediatePropagation();
+        return say('The photo is still being opened. Press the button again once you see it.');
+      }
       lost = false;
       unsay();
       say_besides('');
@@ -188,6 +201,17 @@
       reader.onload = () => resolve(reader.result);
       reader.readAsDataURL(blob);
     });
+  // Red words are of the canvas as it was: they go once Undo or Redo has changed that.
+  const say_next = () => {
+    if (status.querySelector('.prose .wrong')) say('Paint over what you want gone, press Fill.');
+    else unsay();
+  };
+  window.addEventListener('click', async (event) => {
+    const button = on_canvas(event) && event.target.closest('button[aria-label="Undo"], button[aria-label="Redo"]');
+    if (!button || lost || arriving || !status.querySelector('.prose .wrong')) return;
+    for (let tries = 20; tries && !has_photo(); tries -= 1) await new Promise((done) => setTimeout(done, 100));
+    if (has_photo() && !lost && !arriving) say_next();
+  });
   // "Clear canvas" takes the photo away as well, and leaves Gradio nothing to undo: here Undo brings all of it back, until
   // another photo comes.
   const keep_cleared = (canvas) => {
@@ -206,7 +230,7 @@
       canvas.tools.get('zoom').set_zoom('fit');
       document.querySelector('#editor button[aria-label="Brush"]').click();
       canvas.notify('change');
-      unsay();
+      say_next();
     };
     window.addEventListener(
       'click',
@@ -240,6 +264,7 @@
   const keep_undo = (canvas) => {
     const [add_image, add_layers] = [canvas.add_image_from_url, canvas.add_layers_from_url].map((f) => f.bind(canvas));
     let before = [];
+    canvas.paint = async () => Promise.all((await canvas.get_blobs()).layers.map(data_url)); // for keeping.js too
     canvas.add_image_from_url = async (url) => {
       unsay();
       const photo = painting ? null : arriving;
@@ -247,7 +272,7 @@
         clearTimeout(photo.timer);
         photo.loads = true;
       }
-      before = painting ? await Promise.all((await canvas.get_blobs()).layers.map(data_url)) : [];
+      before = painting ? await canvas.paint() : [];
       const kept = painting;
       try {
         await add_image(url);

@@ -40,6 +40,13 @@ class Unusable(ValueError):
     """What cannot be done. The message is a sentence for the person at the page; it names no path."""
 
 
+class Expired(Unusable):
+    """The photo is not on this server any more; the page, which may have its file, opens it again."""
+
+    def __init__(self) -> None:
+        super().__init__(EXPIRED)
+
+
 @dataclass(frozen=True)
 class Saved:
     """The files of a result.
@@ -127,7 +134,7 @@ def _open(path: str | Path, what: str = "file") -> Image.Image:
     try:
         return Image.open(path, formats=_FORMATS)
     except FileNotFoundError as error:
-        raise Unusable(EXPIRED if what == "file" else EXPIRED.replace("photo", "mask")) from error
+        raise Expired() if what == "file" else Unusable(EXPIRED.replace("photo", "mask")) from error
     except Image.DecompressionBombError as error:
         text = f"This picture has far too many pixels. At most {MAX_MEGAPIXELS} megapixels can be filled here."
         raise Unusable(text) from error

@@ -6,9 +6,28 @@
   const CLOSE = `data: ${JSON.stringify({ msg: 'close_stream' })}\n\n`;
   const send = window.fetch.bind(window);
   const tell = () => window.dispatchEvent(new Event('away'));
+  const ASK = 3000; // ms; as often the server is asked whether it is there again
+  let asking = null;
+  const ask = async () => {
+    const place = `${window.gradio_config.root}/gradio_api/app_id`;
+    const answer = await send(place, { cache: 'no-store' }).catch(() => null);
+    if (answer && answer.ok) window.dispatchEvent(new Event('back'));
+    else asking = setTimeout(ask, ASK);
+  };
+  window.addEventListener('away', () => {
+    clearTimeout(asking);
+    asking = setTimeout(ask, ASK);
+  });
+
+  // Of a chosen example its number is enough: with its picture, a server that was started anew, which keeps that elsewhere,
+  // would refuse it.
+  const lean = (options) => {
+    const { event_data: chosen, ...others } = JSON.parse(options.body);
+    return chosen && chosen.value ? { ...options, body: JSON.stringify({ ...others, event_data: { ...chosen, value: null } }) } : options;
+  };
 
   const join = async (address, options) => {
-    const answer = await send(address, options).catch(() => null);
+    const answer = await send(address, lean(options)).catch(() => null);
     if (answer && (answer.headers.get('content-type') || '').includes('json')) return answer; // not a proxy's page
     tell();
     return new Response(JSON.stringify({ detail: WORDS }), { status: 502 });

@@ -50,13 +50,14 @@ def noise_picture(height: int, width: int, channels: int = 3) -> np.ndarray:
 
 
 @contextmanager
-def running_page(model: Path, folder: Path, root: Path = ROOT, **environment: str) -> Iterator[str]:
-    """Run `app.py` on a free port.
+def running_page(model: Path, folder: Path, root: Path = ROOT, port: int = 0, **environment: str) -> Iterator[str]:
+    """Run `app.py`.
 
     Args:
         model: folder of the model it loads.
         folder: where its log and its cache of pictures go.
         root: where `app.py` is.
+        port: that it listens at; 0 = a free one.
         **environment: variables to set for it besides.
 
     Yields:
@@ -64,7 +65,7 @@ def running_page(model: Path, folder: Path, root: Path = ROOT, **environment: st
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port = port or probe.getsockname()[1]
     settings = {
         "NGAN_MODEL": str(model),
         "GRADIO_SERVER_NAME": "127.0.0.1",

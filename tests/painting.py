@@ -10,6 +10,7 @@ from PIL import Image
 
 from ngan import Inpainter
 from page import views
+from page.photos import EXPIRED
 
 NAMES = ("slider", "inside", "download", "lossless", "note", "picker", "photo", "examples", "status")
 
@@ -45,8 +46,8 @@ def fill(app: ModuleType, editor: dict | None, photo: str | None = None, picker:
 def refused(app: ModuleType, said: list[str], *given: object) -> str:
     """What the page says instead of filling; all that it shows of a result is left alone."""
     got = fill(app, *given)
-    words = said.pop()
-    assert got.pop("status") == views.message(words, kind="wrong") and not said
+    words, kind = (said.pop(), "wrong") if said else (EXPIRED, "wrong gone")
+    assert got.pop("status") == views.message(words, kind=kind) and not said
     assert all(part == gr.skip() for part in got.values())
     return words
 

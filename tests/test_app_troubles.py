@@ -101,6 +101,7 @@ def test_it_is_said_at_once_that_a_file_is_opened(browser, url: str, picture: Pa
     photo_input, mask_input = "#editor input[type=file]", "input[data-testid^='Mask file']"
     with opened(browser, url, "slow") as page:
         Editor(page, CANVAS)
+        first = True
         for selector, path, before, after in (
             (photo_input, picture, "Opening the photo", "No face was found"),
             (mask_input, tmp_path / "a.png", "Opening the mask file", "The mask is painted"),
@@ -112,7 +113,12 @@ def test_it_is_said_at_once_that_a_file_is_opened(browser, url: str, picture: Pa
                 page.locator(selector).set_input_files(str(path))
                 status(page, before)
                 assert not page.locator("#status p").filter(has_text=after).is_visible()
+                if first:  # nothing is on the canvas yet
+                    page.locator("#fill").click()
+                    status(page, "still being opened")
+                first = False
             status(page, after)
+            assert not page.get_by_test_id("toast-body").filter(has_text="Open a picture first").count()
 
 
 def test_of_two_files_dropped_at_once_the_one_that_is_taken_is_named(browser, url: str, picture: Path):
@@ -196,6 +202,8 @@ def test_undo_brings_back_what_was_cleared_until_another_photo_comes(browser, ur
         toast(page, "Open a picture first")
         undo.click()
         wait_for_paint(page, mine, other=False)
+        status(page, "Paint over what you want gone")  # and no more that there is no picture
+        assert not page.locator("#status .wrong").is_visible()
         page.wait_for_timeout(1000)
         check_stroke(page, url, picture)
         clear.click()
@@ -209,8 +217,12 @@ def test_undo_brings_back_what_was_cleared_until_another_photo_comes(browser, ur
             undo.click()
             page.wait_for_timeout(1000)
         assert undo.is_disabled() and page.evaluate("!editor.background_image || editor.background_image.destroyed")
+        page.locator("#fill").click()
+        status(page, "The canvas is empty")
         editor.root.get_by_label("Redo", exact=True).click()
         editor.wait_for_picture()
+        status(page, "Paint over what you want gone")
+        assert not page.locator("#status .wrong").is_visible()
         assert page.evaluate("[editor.width, editor.height]") == list(CANVAS)
 
 
