@@ -22,7 +22,7 @@ import ngan.features
 import ngan.launch
 import train_accelerate
 from ngan.config import TrainConfig
-from ngan.launch import advice_on, plain_thread_errors, warn_of_slow_bf16
+from ngan.launch import plain_thread_errors, warn_of_slow_bf16, words_of
 
 pytestmark = pytest.mark.slow
 
@@ -121,7 +121,8 @@ def test_a_loss_that_is_not_a_number_ends_the_run_and_the_checkpoint_before_it_s
     with monkeypatch.context() as patch:
         patch.setattr(train_accelerate, "train_step", broken)
         done = main(trained / "faces", tmp_path, *arguments, "--log_every", "2")
-    assert_one_line(done, "local_d=nan by step 6: lower the learning rate and resume from the last checkpoint")
+    end = "lower the learning rate and go on with --resume_from_checkpoint latest"
+    assert_one_line(done, f"local_d=nan by step 6: {end}")
     assert [path.name for path in sorted(tmp_path.glob("checkpoint-*"))] == [
         "checkpoint-0000002",
         "checkpoint-0000004",
@@ -139,8 +140,12 @@ def test_a_weight_broken_by_the_last_update_is_not_saved(trained, tmp_path, main
     original = train_accelerate.train_step
     monkeypatch.setattr(train_accelerate, "train_step", broken)
     done = main(trained / "faces", tmp_path, *"--max_train_steps 6 --checkpoint_every 2 --sample_every 0".split())
-    assert_one_line(done, "is not finite after step 4: lower the learning rate and resume from the last checkpoint")
+    end = "lower the learning rate and go on with --resume_from_checkpoint latest"
+    assert_one_line(done, f"is not finite after step 4: {end}")
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-0000002"]
+    words = "--max_train_steps 6 --checkpoint_every 4 --sample_every 0".split()
+    done = main(trained / "faces", tmp_path / "none", *words)
+    assert_one_line(done, "is not finite after step 4: lower the learning rate and start anew")
 
 
 @pytest.mark.parametrize(("stage", "calls"), [("save_checkpoint", 2), ("export_run", 1)])
@@ -170,10 +175,28 @@ def test_a_full_disk_ends_the_run_without_loss_and_it_goes_on_when_there_is_room
     assert (tmp_path / "model/model.safetensors").is_file()
 
 
+def test_a_signal_before_the_first_update_does_not_claim_a_saved_state(trained, tmp_path, main, monkeypatch):
+    def make(run):
+        signal.raise_signal(signal.SIGTERM)
+        return original(run)
+
+    original = train_accelerate.update_maker
+    with monkeypatch.context() as patch:
+        patch.setattr(train_accelerate, "update_maker", make)
+        done = main(trained / "faces", tmp_path, "--max_train_steps", "2")
+    assert done.returncode == 128 + signal.SIGTERM and not list(tmp_path.glob("checkpoint-*"))
+    told = "SIGTERM: no update was made yet, go on with --resume_from_checkpoint latest"
+    assert done.stdout.splitlines()[-1] == told
+    done = main(trained / "faces", tmp_path, *"--max_train_steps 2 --resume_from_checkpoint latest".split())
+    assert done.returncode == 0 and (tmp_path / "model/model.safetensors").is_file()
+
+
 @pytest.mark.parametrize(("file", "place"), [("runs/x/model", "there"), (None, "on the disk of --output_dir")])
-def test_a_full_disk_is_placed_where_the_error_names_no_file(file, place):
-    assert advice_on(OSError(errno.ENOSPC, "No space left on device", file)).startswith(f"; make room {place} and go")
-    assert advice_on(OSError(errno.EACCES, "Permission denied", file)) == advice_on(ValueError("x")) == ""
+def test_a_full_disk_is_placed_where_the_error_names_no_file(tmp_path, file, place):
+    full = words_of(OSError(errno.ENOSPC, "No space left on device", file), tmp_path)
+    assert f"; make room {place} and go on with --resume_from_checkpoint latest" in full
+    assert words_of(OSError(errno.EACCES, "Permission denied", file), tmp_path).endswith("Permission denied")
+    assert words_of(ValueError("x"), tmp_path) == "x"
 
 
 def test_pictures_that_cannot_be_used_are_named_and_left_out(trained, tmp_path, main, caplog):
