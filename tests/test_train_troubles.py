@@ -29,12 +29,13 @@ pytestmark = pytest.mark.slow
 
 def wait_for_updates(process: subprocess.Popen, log: Path) -> None:
     """Wait until a run has logged two updates."""
-    for _ in range(900):
+    end = time.monotonic() + 600
+    while time.monotonic() < end:
         if log.is_file() and log.read_text().count("\n") >= 2:
             return
         assert process.poll() is None
         time.sleep(0.1)
-    pytest.fail("no updates within 90 seconds")
+    pytest.fail("no updates within 600 seconds")
 
 
 def test_features_that_are_not_installed_are_refused_in_one_line(trained, tmp_path, main, monkeypatch):
@@ -58,7 +59,7 @@ def test_a_signal_to_the_whole_group_saves_and_ends_with_its_number(trained, tmp
     )
     wait_for_updates(process, tmp_path / "metrics.jsonl")
     os.killpg(process.pid, number)  # a scheduler, or the terminal, tells the loader's worker too
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 128 + number, err.decode()
     assert "--resume_from_checkpoint latest" in out.decode() and "Traceback" not in err.decode()
     (checkpoint,) = tmp_path.glob("checkpoint-*")
@@ -79,7 +80,7 @@ def test_sigterm_to_the_launcher_alone_saves_too(trained, tmp_path, config):
     )
     wait_for_updates(process, tmp_path / "metrics.jsonl")
     process.terminate()
-    printed, _ = process.communicate(timeout=60)  # ends when the last of its children has closed its output
+    printed, _ = process.communicate(timeout=900)  # ends when the last of its children has closed its output
     assert "go on with --resume_from_checkpoint latest" in printed
     (checkpoint,) = tmp_path.glob("checkpoint-*")
     logged = (tmp_path / "metrics.jsonl").read_text().splitlines()
