@@ -270,7 +270,7 @@
   // leave room for its height. (A canvas that takes the height of its photo was tried: on a busy machine the editor then
   // lost what was painted.)
   const [NARROW, TOOLS, STRIP, GAP] = [760, 50, 50, 8]; // in pixels; 760 as in page.css
-  const EDGE = matchMedia('(pointer: coarse)').matches ? TOOLS : 30; // 30 as in the editor
+  const EDGE = matchMedia('(pointer: coarse)').matches ? TOOLS : 36; // 36: below the label
   const fit_photo = (canvas) => {
     const { width, height, target_element: place } = canvas;
     const fit = (beside, above) => { // the editor knows one border for all sides
