@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 from ngan.stopping import Stop, end_with_launcher, quiet_interrupts
 
@@ -40,7 +41,6 @@ from ngan.export import export_run
 from ngan.graphs import GraphedUpdates
 from ngan.holding import held
 from ngan.launch import (
-    advice_on,
     check_same_start,
     check_tracker,
     check_unused,
@@ -78,6 +78,7 @@ def main(arguments: list[str] | None = None, networks: NetworkMaker = make_netwo
         The exit status: 0, 2 after an error, 128 + its number after a signal.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s")
+    config = TrainConfig()
     try:
         config, dry_run = parse_config(arguments)
         for name in ("dataset", "output_dir"):
@@ -103,7 +104,7 @@ def main(arguments: list[str] | None = None, networks: NetworkMaker = make_netwo
             raise
         print(f"train_accelerate.py: error: lower --num_workers: {one_line(error)}", file=sys.stderr)
     except (ValueError, FloatingPointError, OSError) as error:
-        print(f"train_accelerate.py: error: {words_of(error)}{advice_on(error)}", file=sys.stderr)
+        print(f"train_accelerate.py: error: {words_of(error, Path(config.output_dir))}", file=sys.stderr)
     return 2
 
 
@@ -117,7 +118,8 @@ def run_stages(config: TrainConfig, networks: NetworkMaker, stop: Stop) -> int:
             batches = open_batches(run)
             with stop.deferred():
                 train(run, batches)
-            saved = f"the state after update {run.counters.step} is saved, "
+            step = run.counters.step
+            saved = f"the state after update {step} is saved, " if step else "no update was made yet, "
             if not stop.number:
                 finish(run)
     except KeyboardInterrupt:

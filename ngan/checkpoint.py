@@ -122,9 +122,7 @@ def check_finite(networks: Networks, step: int) -> None:
     finite = torch.stack([weight.isfinite().all() for _, weight in weights]).tolist()
     for (name, _), good in zip(weights, finite, strict=True):
         if not good:
-            raise FloatingPointError(
-                f"{name} is not finite after step {step}: lower the learning rate and resume from the last checkpoint"
-            )
+            raise FloatingPointError(f"{name} is not finite after step {step}: lower the learning rate")
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:

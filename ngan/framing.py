@@ -81,6 +81,12 @@ def touches(face: Face, hole: np.ndarray) -> bool:
     part = hole[low[1] : high[1], low[0] : high[0]]
     if not part.any():
         return False
+    # most holes lie in the upright square within the turned one, which tells at once, whatever the photo's size
+    reach = face.side / 2 / np.abs(rotation(face.angle)[0]).sum()
+    first, last = (np.array([face.x, face.y]) + sign * reach - 0.5 for sign in (-1, 1))
+    first, last = np.ceil(first).astype(int).clip(0), np.floor(last).astype(int).clip(-1)
+    if hole[first[1] : last[1] + 1, first[0] : last[0] + 1].any():
+        return True
     rows, columns = np.nonzero(part)
     points = np.stack([columns + low[0] + 0.5 - face.x, rows + low[1] + 0.5 - face.y])
     return bool((np.abs(rotation(-face.angle) @ points).max(axis=0) <= face.side / 2).any())

@@ -46,14 +46,24 @@ def plain_thread_errors() -> Iterator[None]:
         threading.excepthook = before
 
 
-def words_of(error: Exception) -> str:
-    """Return an error's message on one line; of one that a loader's worker met, without the traceback in front."""
+def words_of(error: Exception, folder: Path) -> str:
+    """Return on one line what to tell of an error that ended a run: its message, and how to go on if that is known.
+
+    Args:
+        error: whose message, from a loader's worker, has a traceback in front, which is left out.
+        folder: of the run.
+    """
     text = one_line(error)
-    return text.rpartition(f"{type(error).__name__}: ")[2] if text.startswith(_OF_WORKER) else text
+    if text.startswith(_OF_WORKER):
+        text = text.rpartition(f"{type(error).__name__}: ")[2]
+    return text + _advice_on(error, folder)
 
 
-def advice_on(error: Exception) -> str:
-    """Return what to do about a full disk, to follow the error's own words; "" about any other error."""
+def _advice_on(error: Exception, folder: Path) -> str:
+    """Return how a run goes on after a full disk or a loss that is not finite; "" after any other error."""
+    if isinstance(error, FloatingPointError):
+        how = "go on with --resume_from_checkpoint latest" if list_checkpoints(folder) else "start anew"
+        return f" and {how}"
     if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return ""
     place = "there" if error.filename else "on the disk of --output_dir"  # `write` itself names no file

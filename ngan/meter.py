@@ -51,9 +51,7 @@ class Meter:
         means = dict(zip(names, self._reduce(stacked, "mean").tolist(), strict=True))
         for name, value in means.items():
             if not math.isfinite(value):
-                raise FloatingPointError(
-                    f"{name}={value} by step {step}: lower the learning rate and resume from the last checkpoint"
-                )
+                raise FloatingPointError(f"{name}={value} by step {step}: lower the learning rate")
         return means
 
     def restart(self, step: int) -> float:

@@ -74,7 +74,7 @@ def raw_rows(
         features = rows._resolve_features().features  # a stream without a description: from its first rows
     column = _picture_column(features, column, source, masks)
     rows = rows.select_columns([column])
-    if isinstance(features[column], datasets.Image):
+    if isinstance(features[column], datasets.Image) or _is_bytes(features[column]):
         rows = rows.cast_column(column, datasets.Image(decode=False))
     return rows, column
 
@@ -294,12 +294,16 @@ def _picture_column(
     if column is not None and column not in features:
         raise ColumnError(f"{source} has no column {column!r}; it has: {layout}")
     pictures = [name for name, feature in features.items() if _holds_pictures(feature)]
+    if column is not None and _is_bytes(features[column]):
+        return column
     if column is not None and column not in pictures:
         raise ColumnError(
             f"{source}: column {column!r} holds no pictures; those that do: {', '.join(pictures) or 'none'}"
         )
     if not pictures:
-        raise ColumnError(f"{source} has no column of pictures; its columns: {layout}")
+        raw = next((name for name, feature in features.items() if _is_bytes(feature)), None)
+        advice = f"; if {raw} holds them as bytes, name it, on a command line as --image_column {raw}" if raw else ""
+        raise ColumnError(f"{source} has no column of pictures; its columns: {layout}{advice}")
     if column is None and len(pictures) > 1:
         pictures = [name for name in pictures if name != masks]
     if column is None and len(pictures) > 1:
@@ -314,5 +318,9 @@ def _holds_pictures(feature: Any) -> bool:
     """Say whether a column is an Image, or the struct of bytes and path that an Image is stored as."""
     if isinstance(feature, datasets.Image):
         return True
-    binary = getattr(feature.get("bytes"), "dtype", "") if isinstance(feature, dict) else ""
-    return binary in ("binary", "large_binary") and set(feature) <= {"bytes", "path"}
+    return isinstance(feature, dict) and _is_bytes(feature.get("bytes")) and set(feature) <= {"bytes", "path"}
+
+
+def _is_bytes(feature: Any) -> bool:
+    """Say whether a column holds bytes alone, which may be pictures or anything else."""
+    return getattr(feature, "dtype", "") in ("binary", "large_binary")

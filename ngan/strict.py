@@ -82,7 +82,7 @@ class StrictHubMixin(PyTorchModelHubMixin):
                 if not path.is_file():
                     raise FileNotFoundError(
                         f"{Path(source, subfolder)} holds no {name}: not a folder written by "
-                        f"{cls.__name__}.save_pretrained"
+                        f"{cls.__name__}.save_pretrained{_model_of_run(source)}"
                     )
                 return path
             try:
@@ -107,10 +107,7 @@ class StrictHubMixin(PyTorchModelHubMixin):
             with torch.device("meta"):  # no memory is taken before the weights are known to fit
                 model = cls(**{**config, **arguments})
         except (TypeError, ValueError) as error:
-            inner = Path(source, "model")
-            of_run = (inner / constants.CONFIG_NAME).is_file()
-            advice = f"; the folder of a run: its model is {inner}" if of_run else ""
-            reason = f"{source}/{constants.CONFIG_NAME} does not fit {cls.__name__}: {error}{advice}"
+            reason = f"{source}/{constants.CONFIG_NAME} does not fit {cls.__name__}: {error}{_model_of_run(source)}"
             raise ValueError(reason) from error
         path = fetch(constants.SAFETENSORS_SINGLE_FILE)
         try:
@@ -190,6 +187,14 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: st
     problems = [f"{what}: {_some(names)}" for what, names in found.items() if names]
     if problems:
         raise ValueError(f"{source} does not fit {type(model).__name__}; weights {'; '.join(problems)}")
+
+
+def _model_of_run(source: str) -> str:
+    """Name a finished run's model, to follow an error, where `source` is the run's folder or a checkpoint in it."""
+    path = Path(source)
+    run = path.parent if (path / "state.json").is_file() else path
+    model = run / "model"
+    return f"; the model of this run is {model}" if (model / constants.CONFIG_NAME).is_file() else ""
 
 
 def _some(names: list[str]) -> str:

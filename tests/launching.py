@@ -53,7 +53,7 @@ def train(
     launcher = ["-m", "accelerate.commands.launch", "--config_file", str(ROOT / "configs" / accelerate_config)]
     command = [sys.executable, *(launcher if accelerate_config else []), str(script)]
     command += ["--dataset", str(faces), "--output_dir", str(output), *TINY, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment(variables), capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, env=environment(variables), capture_output=True, text=True, timeout=900)
 
 
 def draw_face(seed: int, size: int = 64) -> Image.Image:

@@ -22,11 +22,34 @@ class Finder:
 
 sys.meta_path.insert(0, Finder())
 """
+_HALTING = """
+import os, sys, time
+
+named = []
+
+def halt(event, args):
+    if event == "os.rename" and str(args[1]).endswith(".png") and os.environ.get("RANK") == RANK:
+        named.append(args[1])
+        if len(named) > OUTPUTS:
+            time.sleep(3600)
+
+sys.addaudithook(halt)
+"""
 
 
 def interrupting(folder: Path, module: str) -> dict[str, str]:
     """Return variables by which a Python process gets a Ctrl-C as it imports `module`, by a file in `folder`."""
-    (folder / "sitecustomize.py").write_text(f"AT = {module!r}\n{_INTERRUPTING}")
+    return _customised(folder, f"AT = {module!r}\n{_INTERRUPTING}")
+
+
+def halting(folder: Path, rank: int, outputs: int) -> dict[str, str]:
+    """Return variables by which a launcher's process `rank` stops once it has written so many PNG files, so that it is
+    at work whenever it is killed."""
+    return _customised(folder, f"RANK, OUTPUTS = '{rank}', {outputs}\n{_HALTING}")
+
+
+def _customised(folder: Path, code: str) -> dict[str, str]:
+    (folder / "sitecustomize.py").write_text(code)
     return {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(Path(__file__).parents[1])))}
 
 

@@ -18,7 +18,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-_SECONDS = 180  # in which the page must answer
+_SECONDS = 900  # in which the page must answer
 
 
 def copy_what_is_sent(folder: Path) -> None:
@@ -54,7 +54,7 @@ def fill(url: str, page: subprocess.Popen, examples: Path, got: Path) -> int:
     end = time.monotonic() + _SECONDS
     while True:
         try:
-            client = Client(url, verbose=False, download_files=str(got))
+            client = Client(url, verbose=False, download_files=str(got), httpx_kwargs={"timeout": 300})
             break
         except Exception:  # whatever the client makes of a page that does not answer yet
             if page.poll() is not None or time.monotonic() > end:

@@ -41,11 +41,16 @@ def stroke(page, *steps: tuple[Point, ...]) -> None:
     for points in steps[1:]:
         send("touchMove", points)
     send("touchEnd")
-    page.wait_for_timeout(300)
 
 
 def zoom_of(page) -> int:
     return int(page.locator("#editor .zoom-number").inner_text().strip("%"))
+
+
+def wait_for_zoom(page, rule: str, whole: int) -> None:
+    page.wait_for_function(
+        f"whole => (zoom => {rule})(parseInt(document.querySelector('#editor .zoom-number').innerText))", arg=whole
+    )
 
 
 def test_two_fingers_zoom_one_paints_and_the_hand_moves(browser, url: str, picture: Path):
@@ -53,19 +58,21 @@ def test_two_fingers_zoom_one_paints_and_the_hand_moves(browser, url: str, pictu
         x, y = open_on(page, picture)
         whole, corner = zoom_of(page), page.evaluate(CORNER)
         stroke(page, *[((x - 20 - way, y), (x + 20 + way, y)) for way in range(0, 50, 5)])
-        assert zoom_of(page) > 2 * whole and page.evaluate(LAST) == "AddImage"  # nothing was painted
+        wait_for_zoom(page, "zoom > 2 * whole", whole)
+        assert page.evaluate(LAST) == "AddImage"  # nothing was painted
 
         page.locator("#editor").get_by_label("Pan", exact=True).click()
         before = page.evaluate(CORNER)
         stroke(page, *[((x + way, y + way),) for way in range(0, 50, 5)])
-        assert all(after > at + 30 for at, after in zip(before, page.evaluate(CORNER), strict=True))
+        page.wait_for_function(f"before => {CORNER}.every((at, axis) => at > before[axis] + 30)", arg=before)
 
         page.locator("#editor").get_by_label("Brush", exact=True).click()
         stroke(page, *[((x + way, y),) for way in range(0, 50, 5)])
-        assert page.evaluate(LAST) == "Draw"
+        page.wait_for_function(f"{LAST} === 'Draw'")
 
         stroke(page, *[((x - 90 + way, y), (x + 90 - way, y)) for way in range(0, 80, 5)])
-        assert zoom_of(page) == whole and page.evaluate(CORNER) == pytest.approx(corner, abs=2)
+        wait_for_zoom(page, "zoom === whole", whole)
+        page.wait_for_function(f"corner => {CORNER}.every((at, axis) => Math.abs(at - corner[axis]) <= 2)", arg=corner)
         assert page.evaluate(LAST) == "Draw"
 
 
@@ -73,15 +80,14 @@ def test_a_wheel_over_a_whole_photo_scrolls_the_page_and_with_ctrl_zooms(browser
     with opened(browser, url, "wheel", viewport={"width": 1280, "height": 800}) as page:
         page.mouse.move(*open_on(page, picture))
         whole = zoom_of(page)
+        top = page.evaluate("scrollY")
         page.mouse.wheel(0, 100)
-        page.wait_for_function("scrollY > 50")
+        page.wait_for_function("top => Math.abs(scrollY - top - 100) < 1", arg=top)  # to the end of its steps
         page.keyboard.down("Control")
         for _ in range(8):
             page.mouse.wheel(0, -20)
         page.keyboard.up("Control")
-        page.wait_for_function(
-            "whole => parseInt(document.querySelector('#editor .zoom-number').innerText) > whole", arg=whole
-        )
+        wait_for_zoom(page, "zoom > whole", whole)
         there, corner = page.evaluate("scrollY"), page.evaluate(CORNER)
         page.mouse.wheel(0, 100)  # now it moves the photo
         page.wait_for_function(f"y => {CORNER}[1] < y - 5", arg=corner[1])

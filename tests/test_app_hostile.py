@@ -24,7 +24,7 @@ KIND = re.compile(r"picture|pixels|mask|HEIC|photo", re.IGNORECASE)
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, Path]]:
     """A client of the running page, and the folder of its log and its cache."""
     model, folder = page_model(tmp_path_factory.mktemp("model")), tmp_path_factory.mktemp("page")
-    with running_page(model, folder) as address, httpx.Client(base_url=address, timeout=120) as http:
+    with running_page(model, folder) as address, httpx.Client(base_url=address, timeout=900) as http:
         yield http, folder
 
 

@@ -9,7 +9,7 @@ import test_app_browser
 from editor import Editor
 from PIL import Image
 from test_app_browser import CANVAS, POINTS, RADIUS, opened, result, status
-from test_app_result import painted
+from test_app_result import painted, wait_for_cells
 
 pytestmark = pytest.mark.slow
 
@@ -85,11 +85,9 @@ def test_the_whole_job_is_done_by_keys(browser, url: str, picture: Path):
         with page.expect_download():
             press("Enter")
         press("Control+z")
-        page.wait_for_timeout(1000)
-        assert not painted(page).any()
+        wait_for_cells(page, np.zeros_like(paint))
         press("Control+Shift+Z")
-        page.wait_for_timeout(1000)
-        assert np.array_equal(painted(page), paint)
+        wait_for_cells(page, paint)
 
 
 def test_keys_paint_only_where_keys_have_led(browser, url: str, picture: Path):
@@ -101,5 +99,6 @@ def test_keys_paint_only_where_keys_have_led(browser, url: str, picture: Path):
         mine, top = painted(page), page.evaluate("scrollY")
         page.keyboard.press("Space")
         page.keyboard.press("ArrowDown")
+        page.wait_for_function("top => scrollY > top", arg=top)
         page.wait_for_timeout(1000)
-        assert np.array_equal(painted(page), mine) and page.evaluate("scrollY") > top
+        assert np.array_equal(painted(page), mine)

@@ -1,12 +1,13 @@
 """Tests of the page's two looks of what is filled: of the models that come with the package, and of no other."""
 
+import re
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
-from editor import Editor, page_model
-from gradio_client import Client, handle_file
+from editor import Editor, client_of, page_model
+from gradio_client import handle_file
 from PIL import Image
 from test_app_browser import SLOW, opened
 from test_app_browser import browser as browser
@@ -40,7 +41,7 @@ def test_models_of_others_have_one_look(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_programs_name_the_look(embedded_page: str):
-    client, given = Client(embedded_page, verbose=False), (handle_file(str(FACE)), handle_file(str(MASK)))
+    client, given = client_of(embedded_page), (handle_file(str(FACE)), handle_file(str(MASK)))
     for look, name in (("Crisp", "/inpaint"), ("Careful", "/inpaint_careful")):
         got, expected = np.asarray(Image.open(client.predict(*given, api_name=name))), fills()[look]
         near = np.abs(got.astype(int) - expected)
@@ -62,7 +63,7 @@ def test_another_look_fills_again_what_is_shown_and_nothing_else(browser, embedd
         page.wait_for_function("src => document.querySelector('#slider img:last-of-type').src !== src", arg=first)
         Image.open(FACE).convert("RGB").resize((200, 160)).save(tmp_path / "other.png")
         page.locator("#open input, input[data-testid^='Open a photo']").set_input_files(str(tmp_path / "other.png"))
-        words.filter(has_text="face").first.wait_for()
+        words.filter(has_text=re.compile("faces? (was )?found")).wait_for()  # they are looked for first
         editor.wait_for_picture()
         said = words.last.inner_text()
         crisp.check()

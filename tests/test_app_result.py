@@ -1,29 +1,39 @@
 """Tests of the page in headless Chromium: what a person is shown, on a desk, on a phone and in the dark."""
 
 import re
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import test_app_browser
-from editor import ROOT, Editor
+from editor import ROOT, Editor, wait_for_server_paint
 from PIL import Image
 from readable import hard_to_read
-from test_app_browser import CANVAS, PHONE, POINTS, check_stroke, opened, result, status, toast
+from test_app_browser import CANVAS, PHONE, POINTS, SLOW, check_stroke, opened, result, status, toast
 
 pytestmark = pytest.mark.slow
 
 browser, url, picture = test_app_browser.browser, test_app_browser.url, test_app_browser.picture
 
+# whether nothing of the page changes its colour or place step by step any more
+STILL = (
+    "document.getAnimations().every(one => one.playState !== 'running' || one.effect?.getTiming().iterations > 1e6)"
+)
 
-def uncovered(page) -> float:
-    """Where the result begins to show, in percent of the width, once the slider stands still."""
+
+def uncovered(page, least: float, most: float) -> float:
+    """Where the result begins to show, in percent of the width, once the slider has come between two such places, and
+    stands still."""
     shown = page.locator("#slider img").nth(1)
+    place = "style => parseFloat(/inset\\([^)]* ([\\d.]+)%\\)/.exec(style)?.[1])"
+    at = f"({place})(document.querySelectorAll('#slider img')[1]?.getAttribute('style'))"
+    page.wait_for_function(f"([least, most]) => (at => least < at && at < most)({at})", arg=[least, most])
     before, now = "", shown.get_attribute("style")
     while before != now:
         page.wait_for_timeout(500)
         before, now = now, shown.get_attribute("style")
-    return float(re.search(r"inset\([^)]* ([\d.]+)%\)", now)[1])
+    return page.evaluate(place, now)
 
 
 def test_all_of_the_hole_shows_the_result(browser, url: str):
@@ -33,8 +43,8 @@ def test_all_of_the_hole_shows_the_result(browser, url: str):
             with Image.open(ROOT / "examples" / mask) as hole:
                 left, size = hole.point(lambda value: 255 * (value > 127)).getbbox()[0], hole.size
             status(page, f"{size[0]} x {size[1]} pixels")
-            page.locator("#slider img").nth(1).wait_for()
-            assert 100 * left / size[0] - 5 < uncovered(page) < 100 * left / size[0]
+            edge = 100 * left / size[0]
+            assert edge - 5 < uncovered(page, edge - 5, edge) < edge
 
 
 def test_an_empty_file_is_refused_and_leaves_photo_and_strokes(browser, url: str, picture: Path, tmp_path: Path):
@@ -83,7 +93,7 @@ def test_errors_are_red_and_the_empty_canvas_does_not_glare(browser, url: str, t
         for part in ("Faces in the picture", "About the model"):
             page.get_by_role("button", name=part).click()
         page.locator("#about").wait_for()
-        page.wait_for_timeout(1000)  # buttons change their colours slowly
+        page.wait_for_function(STILL)  # buttons change their colours slowly
         assert not hard_to_read(page)
         page.get_by_role("button", name="About the model").click()  # closed again: `opened` opens it
 
@@ -96,7 +106,6 @@ def test_on_a_phone_the_photo_is_wide_and_free_of_the_tools(browser, url: str, t
     with opened(browser, url, f"phone-{size[0]}", **PHONE) as page:
         editor = Editor(page, (round(width), round(height)))
         editor.open(tmp_path / "photo.png")
-        page.wait_for_timeout(1000)
         box, tools = editor.canvas.bounding_box(), editor.root.locator(".toolbar-wrap").bounding_box()
         zoom = float(editor.root.locator(".zoom-number").inner_text().strip("%\n ")) / 100
         lower = box["y"] + box["height"] / 2 + height * zoom / 2
@@ -119,7 +128,6 @@ def test_on_a_desk_the_tools_lie_beside_the_photo(browser, url: str, tmp_path: P
     with opened(browser, url, f"desk-{size[0]}") as page:
         editor = Editor(page, (round(width), round(height)))
         editor.open(tmp_path / "photo.png")
-        page.wait_for_timeout(1000)
         box, tools = editor.canvas.bounding_box(), editor.root.locator(".toolbar-wrap").bounding_box()
         zoom = float(editor.root.locator(".zoom-number").inner_text().strip("%\n ")) / 100
         left = box["x"] + box["width"] / 2 - width * zoom / 2
@@ -135,6 +143,14 @@ def inside(part: dict[str, float], whole: dict[str, float]) -> bool:
     )
 
 
+def wait_for_inside(whole: dict[str, float], *parts) -> None:
+    """Until parts of the page lie in a bounding box."""
+    end = time.monotonic() + SLOW / 1000
+    while not all(box and inside(box, whole) for box in (part.bounding_box() for part in parts)):
+        assert time.monotonic() < end, [part.bounding_box() for part in parts]
+        parts[0].page.wait_for_timeout(100)
+
+
 def test_the_full_screen_is_left_again_on_a_phone(browser, url: str):
     screen = {"x": 0, "y": 0, "width": 390, "height": 844}
     with opened(browser, url, "full-screen", **PHONE) as page:
@@ -145,6 +161,7 @@ def test_the_full_screen_is_left_again_on_a_phone(browser, url: str):
         slider.get_by_label("Fullscreen", exact=True).click()
         leave = slider.get_by_label("Exit fullscreen mode")
         leave.wait_for()
+        wait_for_inside(screen, leave, shown)
         page.wait_for_timeout(1000)
         assert page.evaluate("[innerWidth, innerHeight]") == [390, 844]  # not zoomed out, to hold what is wider
         assert all(inside(part.bounding_box(), screen) for part in (leave, shown))
@@ -160,6 +177,9 @@ def test_all_examples_are_seen_beside_a_result(browser, url: str, width: int):
             if filled:
                 buttons.nth(2).click()
                 status(page, "Filled in")
+                page.locator("#slider img").nth(1).wait_for()
+            buttons.nth(3).wait_for()
+            page.wait_for_function(STILL)
             whole = page.locator("#examples").bounding_box()
             assert buttons.count() == 4 and all(inside(button.bounding_box(), whole) for button in buttons.all())
 
@@ -169,6 +189,8 @@ def test_the_example_that_is_clicked_last_is_the_one_that_stays(browser, url: st
         for number in (0, 2):
             page.locator("#examples button").nth(number).click()
         status(page, f"{last.width} x {last.height} pixels")
+        size = "(i => i && String([i.naturalWidth, i.naturalHeight]))(document.querySelector('#slider img'))"
+        page.wait_for_function(f"size => {size} === size", arg=f"{last.width},{last.height}")
         assert result(page, url)[0].shape[:2] == (last.height, last.width)
 
 
@@ -185,13 +207,20 @@ def painted(page) -> np.ndarray:
     return np.reshape(cells, (96, 96)) > 64
 
 
+def wait_for_cells(page, paint: np.ndarray, most: float = 0) -> None:
+    """Until `paint` is on the canvas, but for a share of all cells."""
+    end = time.monotonic() + SLOW / 1000
+    while ((now := painted(page)) != paint).mean() > most:
+        assert time.monotonic() < end, f"{now.sum()} cells are painted, not {paint.sum()}"
+        page.wait_for_timeout(100)
+
+
 def wait_for_paint(page, paint: np.ndarray, other: bool) -> None:
-    """Until `paint` is on the canvas, or something other is."""
-    for _ in range(60):
-        if ((painted(page) != paint).mean() > 0.002) == other:
-            return
-        page.wait_for_timeout(500)
-    pytest.fail(f"after half a minute {painted(page).sum()} cells are painted, {paint.sum()} were before")
+    """Until `paint` is on the canvas again, or what the server painted is in its place."""
+    if not other:
+        return wait_for_cells(page, paint, 0.002)
+    wait_for_server_paint(page)
+    assert (painted(page) != paint).mean() > 0.002
 
 
 def test_undo_brings_back_what_a_random_hole_or_a_mask_took_the_place_of(

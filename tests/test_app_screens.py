@@ -7,7 +7,7 @@ import test_app_browser
 from editor import Editor
 from PIL import Image
 from test_app_browser import CANVAS, PHONE, POINTS, check_stroke, fill, opened, status
-from test_app_result import inside
+from test_app_result import inside, wait_for_inside
 
 pytestmark = pytest.mark.slow
 
@@ -19,13 +19,11 @@ def test_on_a_phone_that_lies_canvas_and_fill_are_seen_at_once_and_then_the_resu
     with opened(browser, url, "lying", **PHONE) as page:
         editor, fill = Editor(page, CANVAS), page.locator("#fill")
         page.set_viewport_size({"width": 844, "height": 390})  # it is turned
-        page.wait_for_timeout(1000)
-        assert inside(page.locator("#open").bounding_box(), screen)
+        wait_for_inside(screen, page.locator("#open"))
         editor.open(picture)
         status(page, "No face was found")
-        page.wait_for_timeout(1000)
+        wait_for_inside(screen, editor.root, fill)  # it is scrolled to
         box = editor.root.bounding_box()
-        assert all(inside(part, screen) for part in (box, fill.bounding_box()))
         zoom = float(editor.root.locator(".zoom-number").text_content().strip("%\n ")) / 100
         left, right = (box["x"] + box["width"] / 2 + side * CANVAS[0] * zoom / 2 for side in (-1, 1))
         assert right - left > 0.7 * box["width"] or CANVAS[1] * zoom > 0.9 * box["height"]
@@ -36,7 +34,7 @@ def test_on_a_phone_that_lies_canvas_and_fill_are_seen_at_once_and_then_the_resu
         assert len(buttons) >= 10 and all(min(one["width"], one["height"]) >= 40 for one in buttons)
         editor.stroke(POINTS)
         check_stroke(page, url, picture)
-        assert inside(page.locator("#slider img").nth(1).bounding_box(), screen)
+        wait_for_inside(screen, page.locator("#slider img").nth(1))
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 664), (360, 640)])
@@ -49,10 +47,9 @@ def test_on_a_phone_held_upright_canvas_and_fill_are_seen_at_once(
         editor = Editor(page, CANVAS)
         editor.open(picture)
         status(page, "No face was found")
-        page.wait_for_timeout(1000)
         page.evaluate("scrollTo(0, 0)")
         buttons = [page.locator(name) for name in ("#open", "#mask", "#fill", "#find", "#hole")]
-        assert all(inside(part.bounding_box(), screen) for part in (editor.root, *buttons))
+        wait_for_inside(screen, editor.root, *buttons)
         for button in buttons:
             assert button.evaluate("e => e.scrollWidth <= e.clientWidth"), "words run over its edge"
             assert min(button.bounding_box()[side] for side in ("width", "height")) >= 40
@@ -68,16 +65,16 @@ def test_on_a_low_screen_canvas_and_fill_are_seen_at_once_and_then_the_result_an
     Image.linear_gradient("L").resize((480, 600)).save(tmp_path / "photo.png")
     with opened(browser, url, f"low-{height}", viewport={"width": 1366, "height": height}) as page:
         editor, button = Editor(page, (614, 768)), page.locator("#fill")
-        assert inside(button.bounding_box(), screen)
+        wait_for_inside(screen, button)
         editor.open(tmp_path / "photo.png")
         status(page, "No face was found")
-        assert all(inside(part.bounding_box(), screen) for part in (editor.root, button))
+        wait_for_inside(screen, editor.root, button)
         editor.stroke([(300, 250), (460, 250)])
         before, after = fill(page, url)
         changed = (after != before).any(axis=-1)
         assert changed[195, 240:350].mean() > 0.8 and not changed[230:].any()
         parts = (editor.root, button, page.locator("#slider img").nth(1), page.locator("#download"))
-        assert all(inside(part.bounding_box(), screen) for part in parts)
+        wait_for_inside(screen, *parts)
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (844, 390)])
@@ -98,13 +95,12 @@ def test_on_a_tablet_held_upright_the_canvas_is_as_wide_as_the_page_and_then_the
         editor = Editor(page, CANVAS)
         editor.open(picture)
         status(page, "No face was found")
-        page.wait_for_timeout(1000)
         page.evaluate("scrollTo(0, 0)")
         assert editor.root.bounding_box()["width"] > 700
         buttons = [page.locator(name) for name in ("#fill", "#find", "#hole")]
-        assert all(inside(part.bounding_box(), screen) for part in (editor.root, *buttons))
+        wait_for_inside(screen, editor.root, *buttons)
         assert len({button.bounding_box()["y"] for button in buttons}) == 1
         editor.stroke(POINTS)
         check_stroke(page, url, picture)
         page.wait_for_function("document.querySelector('#slider').getBoundingClientRect().top > -2")
-        assert inside(page.locator("#slider img").nth(1).bounding_box(), screen)
+        wait_for_inside(screen, page.locator("#slider img").nth(1))

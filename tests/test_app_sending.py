@@ -97,8 +97,7 @@ def test_a_picture_of_the_camera_is_sent_once(browser, url: str):
             canvas.get_by_label(button, exact=True).or_(canvas.get_by_text(button, exact=True)).first.click()
         page.wait_for_function("[...document.querySelectorAll('#editor video')].some(v => v.videoWidth > 0)")
         canvas.get_by_label("capture photo").first.click()
-        canvas.get_by_label("capture photo").wait_for(state="detached")
-        page.wait_for_timeout(1000)
+        Editor(page, CANVAS).wait_for_picture()
         with sent(page) as answers:
             page.locator("#hole").click()
             status(page, "A random hole")

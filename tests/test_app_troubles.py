@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import test_app_browser
 from editor import ROOT, Editor, drag
 from PIL import Image
-from test_app_browser import CANVAS, POINTS, check_stroke, opened, status, toast
+from test_app_browser import CANVAS, POINTS, SLOW, check_stroke, opened, status, toast
 from test_app_result import painted, wait_for_paint
 
 pytestmark = pytest.mark.slow
@@ -27,11 +28,10 @@ def held(page, address: str) -> Iterator:
     page.route(address, lambda route: waiting.append(route), times=1)
 
     def wait() -> None:
-        for _ in range(200):
-            if waiting:
-                return
+        end = time.monotonic() + SLOW / 1000
+        while not waiting:
+            assert time.monotonic() < end, f"nothing was sent to {address}"
             page.wait_for_timeout(100)
-        pytest.fail(f"nothing was sent to {address}")
 
     yield wait
     wait()
@@ -70,7 +70,7 @@ def test_a_lost_connection_is_told_and_nothing_else_is_lost(browser, url: str, p
         page.route("**/gradio_api/**", lambda route: route.abort())  # the server is away, not the line
         page.locator("#fill").click()
         status(page, "Your painting is still here")
-        assert not spinner.is_visible()
+        spinner.wait_for(state="hidden")
         page.unroute("**/gradio_api/**")
         page.context.set_offline(True)
         page.context.set_offline(False)
@@ -158,15 +158,20 @@ def test_it_is_said_that_a_photo_is_opened_until_it_is_on_the_canvas(browser, ur
         page.route(pictures, lambda route: waiting.append(route) if hold else route.continue_())
         photos.set_input_files(str(picture))
         done.wait_for(state="attached")
+        end = time.monotonic() + SLOW / 1000
+        while not waiting:
+            assert time.monotonic() < end
+            page.wait_for_timeout(100)
         page.wait_for_timeout(6000)  # the picture takes longer than the words that go by the clock alone
-        assert waiting and page.locator("#status .own").is_visible() and not done.is_visible()
+        assert page.locator("#status .own").is_visible() and not done.is_visible()
         hold = False
         for route in waiting:
             route.continue_()
         status(page, "No face was found")
         again = shutil.copy(picture, picture.with_name("again.png"))  # the canvas may have it already
-        photos.set_input_files(str(again))
-        status(page, "Opening the photo")
+        with held(page, UPLOAD):  # else it may be there before it is looked for
+            photos.set_input_files(str(again))
+            status(page, "Opening the photo")
         status(page, "No face was found")
         assert not page.locator("#status .own").is_visible()
         editor.wait_for_picture()
@@ -204,7 +209,7 @@ def test_undo_brings_back_what_was_cleared_until_another_photo_comes(browser, ur
         wait_for_paint(page, mine, other=False)
         status(page, "Paint over what you want gone")  # and no more that there is no picture
         assert not page.locator("#status .wrong").is_visible()
-        page.wait_for_timeout(1000)
+        editor.wait_for_picture()
         check_stroke(page, url, picture)
         clear.click()
         status(page, "Undo brings back")
@@ -213,9 +218,12 @@ def test_undo_brings_back_what_was_cleared_until_another_photo_comes(browser, ur
         editor.open(picture)
         status(page, "No face was found")
         editor.stroke(POINTS)
-        for _ in range(2):  # the stroke and the photo; not those before, and what was cleared
-            undo.click()
-            page.wait_for_timeout(1000)
+        undo.click()  # the stroke
+        page.wait_for_function("editor.command_manager.history.command?.name === 'AddImage'")
+        undo.click()  # and the photo; not those before, and what was cleared
+        page.wait_for_function("!editor.background_image || editor.background_image.destroyed")
+        page.wait_for_function("document.querySelector('#editor button[aria-label=Undo]').disabled")
+        page.wait_for_timeout(1000)
         assert undo.is_disabled() and page.evaluate("!editor.background_image || editor.background_image.destroyed")
         page.locator("#fill").click()
         status(page, "The canvas is empty")
@@ -250,12 +258,13 @@ def test_small_squares_are_moved_only_the_chosen_one_is_removed_and_undo_brings_
             str(ROOT / "examples" / "wide.jpg")
         )
         status(page, "2 faces found")
-        assert page.locator("#editor canvas").first.get_attribute("aria-label")
+        page.locator("#editor canvas[aria-label]").first.wait_for()
         page.get_by_role("button", name="Faces in the picture").click()
         squares, remove = page.locator("#faces g.face"), page.locator("#faces .remove")
         squares.nth(1).wait_for()
         assert squares.first.get_attribute("role") == "application" and remove.is_disabled()
         found = [square.get_attribute("transform") for square in squares.all()]
+        squares.first.scroll_into_view_if_needed()  # and stands still
         squares.first.focus()
         for _ in range(60):
             if squares.first.locator(".frame").bounding_box()["width"] < 20:

@@ -223,7 +223,7 @@ def test_two_processes_of_accelerate_launch_share_a_folder(here, model):
     launcher += [str(ROOT / "configs" / "two_cpu_processes.yaml"), "-m", "ngan"]
     words = ["inpaint", "faces", "masks", "-o", "out", "--report", "r.json", "--model", model]
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
-    done = subprocess.run([*launcher, *words], env=variables, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*launcher, *words], env=variables, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert sorted(os.listdir("out")) == [f"{i}.png" for i in range(5)]
     reports = [json.loads(Path(f"r-{rank:02}-of-02.json").read_text()) for rank in range(2)]
@@ -234,12 +234,13 @@ def test_two_processes_of_accelerate_launch_share_a_folder(here, model):
 
 def test_reading_runs_ahead_but_not_far(here):
     read, filled, furthest = [], [], 0
-    lock = threading.Lock()
+    lock = threading.Condition()
 
     def reading(i: int):
         def read_it():
             with lock:
                 read.append(i)
+                lock.notify()
             return Reading(picture(i), None, Origin())
 
         return read_it
@@ -247,6 +248,7 @@ def test_reading_runs_ahead_but_not_far(here):
     def fill(image, mask):
         nonlocal furthest
         with lock:
+            lock.wait_for(lambda: len(read) > 1, timeout=900)  # at the first: it may have been read just now
             furthest = max(furthest, len(read) - len(filled))
             filled.append(image)
         return Result(image, image)

@@ -14,7 +14,7 @@ from datasets import Dataset, Features
 from datasets import Image as ImageFeature
 from fake_hub import FakeHub
 from PIL import Image
-from shell import hole, known_of, picture, summary, write_pair
+from shell import halting, hole, known_of, picture, summary, write_pair
 
 from ngan.__main__ import main
 
@@ -101,7 +101,8 @@ def test_a_data_set_of_the_hub_is_shared_out_and_a_killed_run_goes_on(here, mode
         hub.put("org/faces", {"data/test-00000-of-00001.parquet": data}, kind="datasets")
         variables = {**os.environ, **hub.env, "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
         variables |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
-        with open("log", "w") as log, subprocess.Popen(command, env=variables, stdout=log, stderr=log) as running:
+        halted = {**variables, "PYTHONPATH": halting(tmp_path, 1, 5)["PYTHONPATH"]}
+        with open("log", "w") as log, subprocess.Popen(command, env=halted, stdout=log, stderr=log) as running:
             while not list(Path("out").glob("*.png")):
                 assert running.poll() is None, Path("log").read_text()
                 time.sleep(0.01)
@@ -113,7 +114,7 @@ def test_a_data_set_of_the_hub_is_shared_out_and_a_killed_run_goes_on(here, mode
         assert 0 < len(before) < count
         for path in before:
             Image.open(path).load()
-        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in Path("out").glob("*.png")) == [f"{i:06}.png" for i in range(count)]
     assert {path: path.stat().st_mtime_ns for path in before} == before

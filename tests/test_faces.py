@@ -10,7 +10,7 @@ from PIL import Image
 
 from ngan import cascades, faces
 from ngan.faces import face_in, find_faces
-from ngan.framing import EYE_Y, LEFT_EYE_X, RIGHT_EYE_X, Face, strokes, touches
+from ngan.framing import EYE_Y, LEFT_EYE_X, RIGHT_EYE_X, Face, rotation, strokes, touches
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ASTRONAUT = np.asarray(Image.open(EXAMPLES / "astronaut.png").convert("RGB"))
@@ -265,3 +265,16 @@ def test_strokes_are_told_apart_and_touch_what_they_touch():
     corner = np.zeros((100, 100), bool)
     corner[12, 12] = True
     assert touches(Face(50, 50, 80), corner) and not touches(Face(50, 50, 80, 45.0), corner)
+
+
+def test_a_face_touches_a_hole_where_any_pixels_middle_lies_in_its_square():
+    draw, told = np.random.default_rng(0), []
+    for _ in range(500):
+        face = Face(*draw.uniform(-10, 50, 2), draw.uniform(1, 40), draw.choice([0, 90, draw.uniform(-180, 180)]))
+        hole = np.zeros((30, 40), bool)
+        hole[draw.integers(30, size=2), draw.integers(40, size=2)] = True
+        rows, columns = np.nonzero(hole)
+        away = rotation(-face.angle) @ (columns + 0.5 - face.x, rows + 0.5 - face.y)
+        told.append(bool((np.abs(away).max(axis=0) <= face.side / 2).any()))
+        assert touches(face, hole) == told[-1]
+    assert 50 < sum(told) < 450

@@ -22,14 +22,14 @@ def test_of_two_that_train_in_one_folder_the_second_is_refused(trained, tmp_path
 def test_a_process_that_a_training_forked_does_not_hold_its_folder(tmp_path):
     def work():
         begun.set()
-        time.sleep(60)
+        time.sleep(3600)
 
     fork = multiprocessing.get_context("fork")
     begun = fork.Event()
     with held(tmp_path):
         worker = fork.Process(target=work, daemon=True)
         worker.start()
-        assert begun.wait(20)
+        assert begun.wait(300)
     with held(tmp_path):
         assert worker.is_alive()
     worker.kill()

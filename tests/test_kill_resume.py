@@ -21,7 +21,7 @@ def test_five_kills_change_no_bit_of_what_a_run_ends_with(tmp_path):
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr + done.stdout
     result = json.loads((tmp_path / "result.json").read_text())

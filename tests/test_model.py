@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import httpx
 import pytest
@@ -222,6 +223,19 @@ def test_missing_config_is_refused_by_name(saved):
         NGAN.from_pretrained(saved)
 
 
+def test_the_folder_of_a_run_and_its_checkpoints_point_to_its_model(saved, tmp_path):
+    run = tmp_path / "run"
+    checkpoint = run / "checkpoint-0000010"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "state.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"written by NGAN.save_pretrained$"):
+        NGAN.from_pretrained(checkpoint)
+    shutil.copytree(saved, run / "model")
+    for folder in (run, checkpoint):
+        with pytest.raises(FileNotFoundError, match=f"; the model of this run is {run / 'model'}$"):
+            NGAN.from_pretrained(folder)
+
+
 def test_unknown_config_key_is_refused_by_name(saved):
     config = json.loads((saved / "config.json").read_text())
     (saved / "config.json").write_text(json.dumps({**config, "depth": 3}))
@@ -240,7 +254,7 @@ def test_the_folder_of_a_run_is_refused_with_the_place_of_its_model(saved):
     (saved / "model").mkdir()
     (saved / "config.json").rename(saved / "model" / "config.json")
     (saved / "config.json").write_text('{"dataset": "faces"}')
-    with pytest.raises(ValueError, match=f"'dataset'; the folder of a run: its model is {saved / 'model'}"):
+    with pytest.raises(ValueError, match=f"'dataset'; the model of this run is {saved / 'model'}"):
         NGAN.from_pretrained(saved)
 
 

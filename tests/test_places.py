@@ -38,7 +38,7 @@ def test_a_report_may_go_into_a_pipe(here, model, monkeypatch, processes):
         monkeypatch.setenv("WORLD_SIZE", "2")
     words = ["inpaint", "face.png", "mask.png", "-o", "out.png", "--report", "pipe", "--model", model]
     assert main(words) == 0
-    reader.join(60)
+    reader.join(300)
     assert json.loads(got[0])["filled"] == 1
     assert stat.S_ISFIFO(os.stat("pipe").st_mode)
     assert sorted(os.listdir()) == ["face.png", "mask.png", "out.png", "pipe"]
@@ -48,7 +48,7 @@ def test_a_picture_may_go_into_a_pipe(here, model):
     write_pair()
     reader, got = draining("out.png")
     assert main(["inpaint", "face.png", "mask.png", "-o", "out.png", "--model", model]) == 0
-    reader.join(60)
+    reader.join(300)
     Path("got.png").write_bytes(got[0])
     assert Image.open("got.png").size == (SIDE, SIDE)
     assert stat.S_ISFIFO(os.stat("out.png").st_mode)

@@ -56,7 +56,7 @@ def place(tmp_path, monkeypatch) -> Path:
 def run(command: str, variables: dict[str, str] | None = None) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     settings = environment({"PATH": path, **(variables or {})})
-    done = subprocess.run(["bash", "-euc", command], env=settings, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(["bash", "-euc", command], env=settings, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     return done.stdout
 

@@ -15,9 +15,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from editor import ROOT, page_model, running_page
+from editor import ROOT, client_of, page_model, running_page
 from fake_hub import TOKEN, FakeHub
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from huggingface_hub import hf_hub_download
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -290,7 +290,7 @@ def test_on_zerogpu_the_page_asks_for_the_gpu_for_each_fill_and_for_nothing_else
     settings = {"PYTHONPATH": str(tmp_path / "zero"), "ZERO_LOG": str(log), "HF_HUB_OFFLINE": "1"}
     with running_page(page_model(tmp_path / "tiny"), tmp_path, **settings) as url:
         started = [json.loads(line) for line in log.read_text().splitlines()]
-        client = Client(url, verbose=False, download_files=str(tmp_path / "got"))
+        client = client_of(url, download_files=str(tmp_path / "got"))
         filled = client.predict(handle_file(str(face)), handle_file(str(mask)), api_name="/inpaint")
         client.predict(handle_file(str(face)), api_name="/find_damage")
     assert started == [{"imported": True, "torch before": False}, {"decorated": "_fill", "duration": 15}]
@@ -328,7 +328,7 @@ def test_what_the_documented_command_sends_is_a_space(hub, checkout, tmp_path, m
     monkeypatch.delenv("PYTHONPATH", raising=False)
     face, mask = space / "examples" / "astronaut.png", space / "examples" / "astronaut_mouth.png"
     with running_page("", tmp_path, space, HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="") as url:
-        client = Client(url, verbose=False, download_files=str(tmp_path / "got"))
+        client = client_of(url, download_files=str(tmp_path / "got"))
         filled = client.predict(handle_file(str(face)), handle_file(str(mask)), api_name="/inpaint")
         names = [part["props"].get("elem_id") for part in client.config["components"]]
         assert "about" in names and "notice" not in names
