@@ -1,19 +1,27 @@
 () => {
   // A server keeps a photo for an hour, and not beyond its own end; the page has the file still. If a press is answered by
   // that, the page opens the photo once more by itself, and what is painted on it stays.
-  const WORDS = 'The server had not kept the photo, so it was opened once more. Your painting is still here: press the button again.';
+  const WORDS =
+    'The server had not kept the photo, so it was opened once more. Your painting is still here: press the button again.';
   const status = document.querySelector('#status');
   let [given, kept, again] = [null, null, null]; // a file on its way, {file, sprite} on the canvas, the one sent once more
-  window.addEventListener('change', ({ target }) => {
-    if (target.matches('#open input, [data-testid^="Open a photo"]') && target.files.length) given = { file: target.files[0] };
-  }, true);
+  window.addEventListener(
+    'change',
+    ({ target }) => {
+      const opens = target.matches('#open input, [data-testid^="Open a photo"]');
+      if (opens && target.files.length) given = { file: target.files[0] };
+    },
+    true
+  );
   window.addEventListener('click', ({ target }) => target.closest('#examples button') && (given = { file: null }), true);
   const told = () => {
     const wrong = status.querySelector('.prose .wrong');
     if (!wrong) return;
-    given = null; // if it was refused, that is told so
+    const tried = again;
+    [given, again] = [null, null]; // if it was refused, that is told so
     const photo = window.editor && window.editor.background_image;
-    if (!wrong.matches('.gone') || !kept || !kept.file || !photo || photo.destroyed || photo !== kept.sprite) return;
+    const same = kept && kept.file && photo && !photo.destroyed && photo === kept.sprite;
+    if (!wrong.matches('.gone') || !same || tried) return;
     const input = document.querySelector('#open input[type=file], input[data-testid$="Open a photo-upload-button"]');
     const carrier = new DataTransfer();
     carrier.items.add(kept.file);

@@ -10,7 +10,7 @@ import test_app_browser
 from editor import Editor, running_page
 from PIL import Image
 from test_app_browser import CANVAS, POINTS, RADIUS, fill, near_stroke, opened, status
-from test_app_result import painted, wait_for_paint
+from test_app_result import painted, wait_for_cells, wait_for_paint
 
 from ngan.hub import EMBEDDED
 
@@ -43,6 +43,8 @@ def test_photo_paint_looks_and_examples_outlive_the_server(browser, picture: Pat
         changed, truth = (after != before).any(axis=-1), np.asarray(Image.open(picture))
         assert np.array_equal(before, truth) and not changed[~near_stroke(RADIUS + 6)].any()
         assert changed[near_stroke(RADIUS - 6)].mean() > 0.5 and not besides.inner_text()
+        editor.root.get_by_label("Undo", exact=True).click()
+        wait_for_cells(page, np.zeros_like(mine))
         page.locator("#examples button").nth(2).click()
-        status(page, "512 x 512 pixels")
+        status(page, "396 x 396 pixels")
         assert not toasts.count()
