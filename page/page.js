@@ -206,12 +206,19 @@
     if (status.querySelector('.prose .wrong')) say('Paint over what you want gone, press Fill.');
     else unsay();
   };
-  window.addEventListener('click', async (event) => {
-    const button = on_canvas(event) && event.target.closest('button[aria-label="Undo"], button[aria-label="Redo"]');
-    if (!button || lost || arriving || !status.querySelector('.prose .wrong')) return;
-    for (let tries = 20; tries && !has_photo(); tries -= 1) await new Promise((done) => setTimeout(done, 100));
-    if (has_photo() && !lost && !arriving) say_next();
-  });
+  window.addEventListener(
+    'click',
+    async (event) => {
+      const button = on_canvas(event) && event.target.closest('button[aria-label="Undo"], button[aria-label="Redo"]');
+      if (!button || lost || arriving || !status.querySelector('.prose .wrong')) return;
+      const soon = () => new Promise((done) => setTimeout(done, 100));
+      for (let tries = 0; !tries || (tries < 50 && !has_photo()); tries += 1) await soon();
+      if (lost || arriving) return;
+      if (has_photo()) say_next();
+      else unsay();
+    },
+    true // the button's picture is another by the time the event comes up
+  );
   // "Clear canvas" takes the photo away as well, and leaves Gradio nothing to undo: here Undo brings all of it back, until
   // another photo comes.
   const keep_cleared = (canvas) => {
