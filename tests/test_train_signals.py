@@ -16,12 +16,18 @@ import train_accelerate
 pytestmark = pytest.mark.slow
 
 
-def wait_for_updates(process: subprocess.Popen, log: Path) -> None:
-    """Wait until a run has logged two updates."""
-    end = time.monotonic() + 600
+def under_way(trained: Path, folder: Path, *launcher: str, options: tuple[str, ...] = ()) -> subprocess.Popen:
+    """Start a training that does not end by itself, in a session of its own; return it once it has logged two
+    updates."""
+    command = [sys.executable, *launcher, str(ROOT / "train_accelerate.py"), *TINY]
+    command += ["--dataset", str(trained / "faces"), "--output_dir", str(folder)]
+    command += ["--max_train_steps", "100000", "--validation_split", "", *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(), start_new_session=True, **pipes)
+    log, end = folder / "metrics.jsonl", time.monotonic() + 600
     while time.monotonic() < end:
         if log.is_file() and log.read_text().count("\n") >= 2:
-            return
+            return process
         assert process.poll() is None
         time.sleep(0.1)
     pytest.fail("no updates within 600 seconds")
@@ -30,41 +36,22 @@ def wait_for_updates(process: subprocess.Popen, log: Path) -> None:
 @pytest.mark.usefixtures("hearing_hang_ups")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_whole_group_saves_and_ends_with_its_number(trained, tmp_path, number):
-    command = [sys.executable, str(ROOT / "train_accelerate.py"), "--dataset", str(trained / "faces"), *TINY]
-    command += ["--output_dir", str(tmp_path), "--max_train_steps", "100000", "--validation_split", ""]
-    process = subprocess.Popen(
-        [*command, "--num_workers", "1"],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    wait_for_updates(process, tmp_path / "metrics.jsonl")
+    process = under_way(trained, tmp_path, options=("--num_workers", "1"))
     os.killpg(process.pid, number)  # a scheduler, or the terminal, tells the loader's worker too
     out, err = process.communicate(timeout=900)
-    assert process.returncode == 128 + number, err.decode()
-    assert "--resume_from_checkpoint latest" in out.decode() and "Traceback" not in err.decode()
+    assert process.returncode == 128 + number, err
+    assert "--resume_from_checkpoint latest" in out and "Traceback" not in err
     (checkpoint,) = tmp_path.glob("checkpoint-*")
     assert json.loads((checkpoint / "state.json").read_text())["counters"]["step"] >= 2
 
 
 @pytest.mark.parametrize("config", ["cpu.yaml", "two_cpu_processes.yaml"])
 def test_sigterm_to_the_launcher_alone_saves_too(trained, tmp_path, config):
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "configs" / config)]
-    arguments = ["--dataset", str(trained / "faces"), *TINY, "--output_dir", str(tmp_path), "--validation_split", ""]
-    process = subprocess.Popen(
-        [*launcher, str(ROOT / "train_accelerate.py"), *arguments, "--max_train_steps", "100000"],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    wait_for_updates(process, tmp_path / "metrics.jsonl")
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(ROOT / "configs" / config)]
+    process = under_way(trained, tmp_path, *launcher)
     process.terminate()
-    printed, _ = process.communicate(timeout=900)  # ends when the last of its children has closed its output
-    assert "go on with --resume_from_checkpoint latest" in printed
+    printed, errors = process.communicate(timeout=900)  # ends when the last of its children has closed its output
+    assert "go on with --resume_from_checkpoint latest" in printed, errors
     (checkpoint,) = tmp_path.glob("checkpoint-*")
     logged = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert json.loads((checkpoint / "state.json").read_text())["counters"]["step"] == json.loads(logged[-1])["step"]
